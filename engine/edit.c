@@ -1,0 +1,440 @@
+/*-------------------------------------------------------------------------
+ * edit.c
+ *	  One manifest edit: encode into a frame, decode into a visitor's calls.
+ *
+ * An edit is a list of fields, each a tag, a length and a body.  There is no
+ * skipping of unknown tags: a new one raises the manifest's version.
+ *
+ * Bytes: doc/FORMAT.md "Manifest".
+ *-------------------------------------------------------------------------
+ */
+#include "edit.h"
+
+#include <inttypes.h>
+
+/* Fields of an edit: tag, length of the body, body. */
+#define FIELD_TAG 0
+#define FIELD_LENGTH 1
+#define FIELD_BYTES 5
+
+enum
+{
+	TAG_ADD_SST = 1,
+	TAG_REMOVE_SST = 2,
+	TAG_TXNS = 3,
+	TAG_STORE = 4,
+	TAG_FLUSHED = 5,
+	TAG_NEXT_ID = 6
+};
+
+#define TXN_MIN_BYTES 5 /* of an encoded directory entry */
+
+/* ----------------------------------------------------------------- encode */
+
+FlowStatus
+flowi_edit_create(FlowEnv *env, FlowEdit **editp)
+{
+	FlowEdit *edit;
+
+	*editp = NULL;
+	edit = env->alloc(env, sizeof(*edit));
+	if (edit == NULL)
+		return flowi_fail(FLOW_NOMEM, "out of memory");
+	edit->env = env;
+	flowi_buf_init(&edit->buf, env);
+	if (flowi_buf_reserve(&edit->buf, EDIT_BYTES) != FLOW_OK)
+	{
+		env->free(env, edit);
+		return FLOW_NOMEM;
+	}
+	memset(edit->buf.data, 0, EDIT_BYTES);
+	edit->buf.len = EDIT_BYTES;
+	*editp = edit;
+	return FLOW_OK;
+}
+
+void
+flowi_edit_free(FlowEdit *edit)
+{
+	if (edit == NULL)
+		return;
+	flowi_buf_free(&edit->buf);
+	edit->env->free(edit->env, edit);
+}
+
+/* Begin a field; *startp is for end_field. */
+static FlowStatus
+begin_field(FlowEdit *edit, uint8_t tag, size_t *startp)
+{
+	uint8_t head[FIELD_BYTES] = {tag};
+
+	*startp = edit->buf.len;
+	return flowi_buf_append(&edit->buf, head, sizeof(head));
+}
+
+/* End a field whose making gave st; one that failed leaves no trace. */
+static FlowStatus
+end_field(FlowEdit *edit, size_t start, FlowStatus st)
+{
+	size_t n = edit->buf.len - start;
+
+	if (st == FLOW_OK && edit->buf.len - EDIT_BYTES > UINT32_MAX)
+		st = flowi_fail(FLOW_INVALID, "manifest edit is too large");
+	if (st == FLOW_OK)
+		flowi_put32(edit->buf.data + start + FIELD_LENGTH,
+					(uint32_t) (n - FIELD_BYTES));
+	else
+		edit->buf.len = start;
+	return st;
+}
+
+/* A directory: count, then entries as distances from the one before. */
+static FlowStatus
+put_txns(FlowBuf *b, const FlowTxnInfo *txns, uint32_t ntxns)
+{
+	uint64_t from = 0; /* first sequence the next entry may have */
+
+	FLOW_TRY(flowi_buf_varint(b, ntxns));
+	for (uint32_t i = 0; i < ntxns; i++)
+	{
+		const FlowTxnInfo *t = &txns[i];
+
+		if (t->seq_first < from || t->seq_last < t->seq_first ||
+			(i > 0 && from == 0) || t->state > FLOW_TXN_SETTLED)
+			return flowi_fail(FLOW_INVALID,
+							  "malformed directory of transactions");
+		FLOW_TRY(flowi_buf_varint(b, t->seq_first - from));
+		FLOW_TRY(flowi_buf_varint(b, t->seq_last - t->seq_first));
+		FLOW_TRY(flowi_buf_varint(b, t->xid));
+		FLOW_TRY(flowi_buf_varint(b, t->cid));
+		FLOW_TRY(flowi_buf_varint(b, t->state));
+		from = t->seq_last + 1; /* 0 behind UINT64_MAX: nothing may follow */
+	}
+	return FLOW_OK;
+}
+
+static FlowStatus
+put_bytes(FlowBuf *b, const void *p, size_t n)
+{
+	FLOW_TRY(flowi_buf_varint(b, n));
+	return flowi_buf_append(b, p, n);
+}
+
+static FlowStatus
+put_sst(FlowBuf *b, const FlowSstInfo *info)
+{
+	FLOW_TRY(flowi_buf_varint(b, info->id));
+	FLOW_TRY(flowi_buf_varint(b, info->store_id));
+	FLOW_TRY(flowi_buf_varint(b, info->level));
+	FLOW_TRY(flowi_buf_varint(b, info->file_bytes));
+	FLOW_TRY(flowi_buf_varint(b, info->records));
+	FLOW_TRY(flowi_buf_varint(b, info->tombstones));
+	FLOW_TRY(flowi_buf_varint(b, info->raw_bytes));
+	FLOW_TRY(flowi_buf_u64(b, (uint64_t) info->ts_min));
+	FLOW_TRY(flowi_buf_u64(b, (uint64_t) info->ts_max));
+	FLOW_TRY(flowi_buf_u64(b, (uint64_t) info->expire_min));
+	FLOW_TRY(flowi_buf_u64(b, (uint64_t) info->expire_max));
+	FLOW_TRY(flowi_buf_u64(b, info->seq_min));
+	FLOW_TRY(flowi_buf_u64(b, info->seq_max));
+	FLOW_TRY(put_bytes(b, info->key_min, info->key_min_bytes));
+	FLOW_TRY(put_bytes(b, info->key_max, info->key_max_bytes));
+	return put_txns(b, info->txns, info->ntxns);
+}
+
+FlowStatus
+flowi_edit_add_sst(FlowEdit *edit, const FlowSstInfo *info)
+{
+	size_t start;
+
+	FLOW_TRY(begin_field(edit, TAG_ADD_SST, &start));
+	return end_field(edit, start, put_sst(&edit->buf, info));
+}
+
+/* A field that is one number. */
+static FlowStatus
+put_number(FlowEdit *edit, uint8_t tag, uint64_t v)
+{
+	size_t start;
+
+	FLOW_TRY(begin_field(edit, tag, &start));
+	return end_field(edit, start, flowi_buf_varint(&edit->buf, v));
+}
+
+FlowStatus
+flowi_edit_remove_sst(FlowEdit *edit, uint64_t id)
+{
+	return put_number(edit, TAG_REMOVE_SST, id);
+}
+
+FlowStatus
+flowi_edit_flushed(FlowEdit *edit, uint64_t flushed_pos)
+{
+	return put_number(edit, TAG_FLUSHED, flushed_pos);
+}
+
+FlowStatus
+flowi_edit_next_id(FlowEdit *edit, uint64_t next_sst_id)
+{
+	return put_number(edit, TAG_NEXT_ID, next_sst_id);
+}
+
+FlowStatus
+flowi_edit_txns(FlowEdit *edit, uint64_t sst_id, const FlowTxnInfo *txns,
+				uint32_t ntxns)
+{
+	size_t start;
+	FlowStatus st;
+
+	FLOW_TRY(begin_field(edit, TAG_TXNS, &start));
+	st = flowi_buf_varint(&edit->buf, sst_id);
+	if (st == FLOW_OK)
+		st = put_txns(&edit->buf, txns, ntxns);
+	return end_field(edit, start, st);
+}
+
+FlowStatus
+flowi_edit_store(FlowEdit *edit, const FlowStoreInfo *store)
+{
+	size_t start;
+	FlowStatus st;
+
+	if (store->name_bytes > FLOW_MAX_STORE_NAME ||
+		memchr(store->name, 0, store->name_bytes) != NULL ||
+		store->blob_bytes > FLOW_MAX_BLOB)
+		return flowi_fail(FLOW_INVALID, "malformed store definition");
+	FLOW_TRY(begin_field(edit, TAG_STORE, &start));
+	st = flowi_buf_varint(&edit->buf, store->id);
+	if (st == FLOW_OK)
+		st = put_bytes(&edit->buf, store->name, store->name_bytes);
+	if (st == FLOW_OK)
+		st = flowi_buf_append(&edit->buf, "", 1); /* a NUL behind the name */
+	if (st == FLOW_OK)
+		st = put_bytes(&edit->buf, store->blob, store->blob_bytes);
+	return end_field(edit, start, st);
+}
+
+/* ----------------------------------------------------------------- decode */
+
+/* What is left of a field. */
+typedef struct Field
+{
+	const uint8_t *p;
+	const uint8_t *end;
+} Field;
+
+static bool
+get_u64(Field *f, uint64_t *vp)
+{
+	return flowi_get_varint(&f->p, f->end, vp);
+}
+
+static bool
+get_u32(Field *f, uint32_t *vp)
+{
+	return flowi_get_varint32(&f->p, f->end, vp);
+}
+
+static bool
+get_fixed64(Field *f, uint64_t *vp)
+{
+	if (f->end - f->p < 8)
+		return false;
+	*vp = flowi_get64(f->p);
+	f->p += 8;
+	return true;
+}
+
+/* Fixed width too, for times. */
+static bool
+get_time(Field *f, int64_t *vp)
+{
+	uint64_t v;
+
+	if (!get_fixed64(f, &v))
+		return false;
+	*vp = (int64_t) v;
+	return true;
+}
+
+static bool
+get_bytes(Field *f, uint32_t max, const uint8_t **pp, uint32_t *np)
+{
+	if (!get_u32(f, np) || *np > max || *np > (size_t) (f->end - f->p))
+		return false;
+	*pp = f->p;
+	f->p += *np;
+	return true;
+}
+
+static FlowStatus
+damaged(const FlowEditSource *src, const char *what)
+{
+	return flowi_fail(FLOW_CORRUPT,
+					  "manifest \"%s\" is damaged at offset %" PRIu64 ": %s",
+					  src->path, src->off, what);
+}
+
+static bool
+get_txn(Field *f, uint64_t *fromp, bool first, FlowTxnInfo *t)
+{
+	uint64_t gap, span;
+
+	if (!get_u64(f, &gap) || !get_u64(f, &span) || !get_u64(f, &t->xid) ||
+		!get_u32(f, &t->cid) || !get_u32(f, &t->state))
+		return false;
+	t->seq_first = *fromp + gap;
+	t->seq_last = t->seq_first + span;
+	if ((!first && *fromp == 0) || t->seq_first < gap || t->seq_last < span ||
+		t->state > FLOW_TXN_SETTLED)
+		return false;
+	*fromp = t->seq_last + 1;
+	return true;
+}
+
+/* Decode a directory into memory of its own, NULL for an empty one; the
+ * caller frees it, after an error too. */
+static FlowStatus
+get_txns(const FlowEditSource *src, Field *f, FlowTxnInfo **txnsp,
+		 uint32_t *ntxnsp)
+{
+	uint64_t from = 0;
+
+	*txnsp = NULL;
+	if (!get_u32(f, ntxnsp) ||
+		*ntxnsp > (size_t) (f->end - f->p) / TXN_MIN_BYTES)
+		return damaged(src, "wrong directory of transactions");
+	if (*ntxnsp == 0)
+		return FLOW_OK;
+	*txnsp = src->env->alloc(src->env, *ntxnsp * sizeof(FlowTxnInfo));
+	if (*txnsp == NULL)
+		return flowi_fail(FLOW_NOMEM, "out of memory");
+	for (uint32_t i = 0; i < *ntxnsp; i++)
+		if (!get_txn(f, &from, i == 0, &(*txnsp)[i]))
+			return damaged(src, "wrong directory of transactions");
+	return FLOW_OK;
+}
+
+static FlowStatus
+replay_add_sst(const FlowEditSource *src, Field *f)
+{
+	const FlowManifestVisitor *v = src->visitor;
+	FlowSstInfo info = {0};
+	FlowTxnInfo *txns = NULL;
+	FlowStatus st;
+
+	if (!get_u64(f, &info.id) || !get_u32(f, &info.store_id) ||
+		!get_u32(f, &info.level) || !get_u64(f, &info.file_bytes) ||
+		!get_u64(f, &info.records) || !get_u64(f, &info.tombstones) ||
+		!get_u64(f, &info.raw_bytes) || !get_time(f, &info.ts_min) ||
+		!get_time(f, &info.ts_max) || !get_time(f, &info.expire_min) ||
+		!get_time(f, &info.expire_max) || !get_fixed64(f, &info.seq_min) ||
+		!get_fixed64(f, &info.seq_max) ||
+		!get_bytes(f, FLOW_MAX_KEY, &info.key_min, &info.key_min_bytes) ||
+		!get_bytes(f, FLOW_MAX_KEY, &info.key_max, &info.key_max_bytes))
+		return damaged(src, "wrong SSTable entry");
+	FLOW_GOTO(get_txns(src, f, &txns, &info.ntxns));
+	if (f->p != f->end)
+		FLOW_GOTO(damaged(src, "wrong SSTable entry"));
+	info.txns = txns;
+	if (v->add_sst)
+		st = v->add_sst(v->arg, &info);
+out:
+	src->env->free(src->env, txns);
+	return st;
+}
+
+static FlowStatus
+replay_txns(const FlowEditSource *src, Field *f)
+{
+	const FlowManifestVisitor *v = src->visitor;
+	FlowTxnInfo *txns = NULL;
+	uint32_t ntxns;
+	uint64_t id;
+	FlowStatus st;
+
+	if (!get_u64(f, &id))
+		return damaged(src, "wrong directory of transactions");
+	FLOW_GOTO(get_txns(src, f, &txns, &ntxns));
+	if (f->p != f->end)
+		FLOW_GOTO(damaged(src, "wrong directory of transactions"));
+	if (v->txns)
+		st = v->txns(v->arg, id, txns, ntxns);
+out:
+	src->env->free(src->env, txns);
+	return st;
+}
+
+static FlowStatus
+replay_store(const FlowEditSource *src, Field *f)
+{
+	const FlowManifestVisitor *v = src->visitor;
+	FlowStoreInfo store;
+	const uint8_t *name, *blob;
+	uint32_t blob_bytes;
+
+	if (!get_u32(f, &store.id) ||
+		!get_bytes(f, FLOW_MAX_STORE_NAME, &name, &store.name_bytes) ||
+		memchr(name, 0, store.name_bytes) != NULL || f->p == f->end ||
+		*f->p++ != 0 || !get_bytes(f, FLOW_MAX_BLOB, &blob, &blob_bytes) ||
+		f->p != f->end)
+		return damaged(src, "wrong store entry");
+	store.name = (const char *) name;
+	store.blob = blob;
+	store.blob_bytes = blob_bytes;
+	return v->store ? v->store(v->arg, &store) : FLOW_OK;
+}
+
+static FlowStatus
+replay_number(const FlowEditSource *src, Field *f,
+			  FlowStatus (*fn)(void *, uint64_t))
+{
+	uint64_t n;
+
+	if (!get_u64(f, &n) || f->p != f->end)
+		return damaged(src, "wrong number");
+	return fn ? fn(src->visitor->arg, n) : FLOW_OK;
+}
+
+static FlowStatus
+replay_field(const FlowEditSource *src, uint8_t tag, Field *f)
+{
+	switch (tag)
+	{
+		case TAG_ADD_SST:
+			return replay_add_sst(src, f);
+		case TAG_REMOVE_SST:
+			return replay_number(src, f, src->visitor->remove_sst);
+		case TAG_TXNS:
+			return replay_txns(src, f);
+		case TAG_STORE:
+			return replay_store(src, f);
+		case TAG_FLUSHED:
+			return replay_number(src, f, src->visitor->flushed);
+		case TAG_NEXT_ID:
+			return replay_number(src, f, src->visitor->next_id);
+		default:
+			return damaged(src, "unknown field");
+	}
+}
+
+FlowStatus
+flowi_edit_replay(const FlowEditSource *src, const uint8_t *p,
+				  const uint8_t *end)
+{
+	while (p < end)
+	{
+		Field f;
+		uint32_t n;
+
+		if (end - p < FIELD_BYTES)
+			return damaged(src, "edit is cut");
+		n = flowi_get32(p + FIELD_LENGTH);
+		f.p = p + FIELD_BYTES;
+		if (n > (size_t) (end - f.p))
+			return damaged(src, "edit is cut");
+		f.end = f.p + n;
+		FLOW_TRY(replay_field(src, p[FIELD_TAG], &f));
+		p = f.p;
+	}
+	return FLOW_OK;
+}

@@ -1,0 +1,155 @@
+/*-------------------------------------------------------------------------
+ * env.h
+ *	  What the engine asks of its host: the FlowEnv table.
+ *
+ * Two of them exist: env_posix.c (threads; tests, tools, embedders) and the
+ * PostgreSQL one in src/pgenv.c (processes).  No function here may throw or
+ * longjmp.  File functions set the error record (status.h) themselves.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOW_ENV_H
+#define FLOW_ENV_H
+
+#include "flow.h"
+
+typedef struct FlowFile FlowFile; /* an open file, private to its opener */
+
+/*
+ * A lock in the shared region: many shared holders or one exclusive.  Not
+ * recursive.  Opaque room for a pthread_rwlock_t or an LWLock.
+ */
+typedef struct FlowLock
+{
+	uint64_t opaque[10];
+} FlowLock;
+
+typedef enum FlowLockMode
+{
+	FLOW_LOCK_SHARED,
+	FLOW_LOCK_EXCLUSIVE
+} FlowLockMode;
+
+/* Ranks of locks, taken in rising order only (doc/INVARIANTS.md, L1 to L4). */
+typedef enum FlowLockRank
+{
+	FLOW_RANK_WRITE = 1,  /* a database's writers; the log append is under it */
+	FLOW_RANK_STATE = 2,  /* a database's memtable list, version, stores */
+	FLOW_RANK_REGION = 3, /* the region's free lists */
+	FLOW_RANK_NONE = 0
+} FlowLockRank;
+
+/* What a host may want to act on; see FlowEnv.notify. */
+typedef enum FlowEvent
+{
+	FLOW_EVENT_FROZEN,	 /* a memtable waits for a flush */
+	FLOW_EVENT_FLUSHED,	 /* write buffers may have become free */
+	FLOW_EVENT_UNFLUSHED /* first record after everything was flushed */
+} FlowEvent;
+
+#define FLOW_O_READ 0	/* existing file, read only */
+#define FLOW_O_WRITE 1	/* existing file, read and write */
+#define FLOW_O_CREATE 2 /* make it, or empty it; read and write */
+
+struct FlowEnv
+{
+	void *host;			/* the host's own */
+	FlowRegion *region; /* shared region, or NULL before flowi_region_init */
+
+	/* --- files; paths as the host gave the database's directory ---
+	 * open: NOTFOUND when a file to be opened is not there (no error
+	 * record needed).  read_at: exactly len bytes or an error; a short file
+	 * is FLOW_CORRUPT with path and offset.  sync: durable data and size.
+	 */
+	FlowStatus (*file_open)(FlowEnv *env, const char *path, int how,
+							FlowFile **filep);
+	FlowStatus (*file_read)(FlowFile *file, void *buf, size_t len,
+							uint64_t off);
+	FlowStatus (*file_write)(FlowFile *file, const void *buf, size_t len,
+							 uint64_t off);
+	FlowStatus (*file_sync)(FlowFile *file);
+	FlowStatus (*file_truncate)(FlowFile *file, uint64_t len);
+	FlowStatus (*file_size)(FlowFile *file, uint64_t *sizep);
+	void (*file_close)(FlowFile *file); /* NULL is fine */
+	FlowStatus (*rename)(FlowEnv *env, const char *from, const char *to);
+	FlowStatus (*unlink)(FlowEnv *env, const char *path); /* absent: NOTFOUND */
+	FlowStatus (*mkdir)(FlowEnv *env, const char *path);  /* there: EXISTS */
+	FlowStatus (*sync_dir)(FlowEnv *env, const char *path);
+	/* call fn for each name except . and ..; fn's non-OK status ends it */
+	FlowStatus (*list_dir)(FlowEnv *env, const char *path,
+						   FlowStatus (*fn)(void *arg, const char *name),
+						   void *arg);
+
+	/* --- private memory; NULL when there is none --- */
+	void *(*alloc)(FlowEnv *env, size_t size);
+	void *(*realloc)(FlowEnv *env, void *p, size_t size);
+	void (*free)(FlowEnv *env, void *p); /* NULL is fine */
+
+	/* --- locks in the shared region --- */
+	void (*lock_init)(FlowEnv *env, FlowLock *lock, FlowLockRank rank);
+	void (*lock_acquire)(FlowEnv *env, FlowLock *lock, FlowLockMode mode);
+	void (*lock_release)(FlowEnv *env, FlowLock *lock);
+
+	/* --- clock, interrupts, events --- */
+	int64_t (*now_us)(FlowEnv *env);
+	/* FLOW_INTERRUPTED when the host wants the call to unwind.  Never called
+	 * under a lock. */
+	FlowStatus (*poll)(FlowEnv *env);
+	void (*notify)(FlowEnv *env, FlowDbShared *db, FlowEvent event);
+	/* let a moment pass, some milliseconds; used when another process
+	 * flushes what this one waits for */
+	void (*pause)(FlowEnv *env);
+
+	/* --- log ---
+	 * log_append: called under the database's write lock; must not fail.
+	 * The record stands at [*startp, *endp) afterwards.
+	 * log_admit, log_leave: around each write, before the write lock is taken
+	 * and after it was released; admit answers FLOW_BUSY when nothing may be
+	 * logged now (the caller waits).  Both may be NULL.
+	 * log_resume: a database whose SSTables reach up to pos was loaded; a log
+	 * that keeps nothing by itself goes on there.  NULL for one that does.
+	 * log_bound: a position at or before that of any later log_append.
+	 * log_sync: everything that was logged before the call is durable, the
+	 * commit records of transactions seen as committed included (S5).
+	 */
+	FlowStatus (*log_admit)(FlowEnv *env);
+	void (*log_leave)(FlowEnv *env);
+	void (*log_resume)(FlowEnv *env, uint64_t pos);
+	void (*log_append)(FlowEnv *env, FlowDb *db, const void *rec, size_t len,
+					   uint64_t *startp, uint64_t *endp);
+	uint64_t (*log_bound)(FlowEnv *env);
+	FlowStatus (*log_sync)(FlowEnv *env);
+
+	/* --- transactions: fate of a full xid, asked without locks.  *statep:
+	 * in, what is known already (UNKNOWN or COMMITTED); out, what is known
+	 * now.  CORRUPT: the host has forgotten it. --- */
+	FlowStatus (*txn_outcome)(FlowEnv *env, uint64_t xid, FlowTxnState *statep);
+
+	/* --- tests: a named point was reached; NULL or returns FLOW_OK to go
+	 * on.  See FLOW_POINT in common.h. --- */
+	FlowStatus (*point)(FlowEnv *env, const char *name);
+};
+
+/*
+ * flow_env_posix
+ *		The POSIX environment: region_bytes of malloc'ed region, pthread
+ *		locks, a log that only counts (nothing is durable before a flush),
+ *		transactions that are always settled when their xid is 0.
+ */
+extern FlowStatus flow_env_posix_create(size_t region_bytes,
+										FlowEnv **envp) FLOW_MUST_CHECK;
+extern void flow_env_posix_free(FlowEnv *env);
+
+/*
+ * flow_region_init
+ *		Lay out a region over size bytes at base (zeroed, MAXALIGNed): one
+ *		part for write buffers in chunks, one for metadata.
+ * write_bytes: how much of it for write buffers, rounded down to chunks.
+ */
+extern FlowStatus flow_region_init(FlowEnv *env, void *base, size_t size,
+								   size_t write_bytes,
+								   FlowRegion **regionp) FLOW_MUST_CHECK;
+extern void flow_region_usage(FlowEnv *env, FlowRegion *region,
+							  uint64_t *write_totalp, uint64_t *write_usedp,
+							  uint64_t *meta_totalp, uint64_t *meta_usedp);
+
+#endif /* FLOW_ENV_H */

@@ -1,0 +1,248 @@
+/*-------------------------------------------------------------------------
+ * get.c
+ *	  Point lookups, and bounds for a prefix.
+ *
+ * A lookup needs no merge.  Sequences rise from the SSTables over the frozen
+ * memtables to the active one, so the first memtable that has a visible
+ * version has the newest; only among SSTables it is looked for by sequence.
+ *-------------------------------------------------------------------------
+ */
+#include "scan.h"
+
+#include "txbuf.h"
+
+void
+flow_prefix_bounds(const void *prefix, size_t prefix_bytes, FlowKeyBound *lo,
+				   FlowKeyBound *hi, void *scratch)
+{
+	const uint8_t *p = prefix;
+	uint8_t *succ = scratch;
+	size_t n = prefix_bytes;
+
+	*lo = (FlowKeyBound){FLOW_INCLUSIVE, prefix, prefix_bytes};
+	*hi = (FlowKeyBound){FLOW_OPEN, NULL, 0};
+	while (n > 0 && p[n - 1] == 0xff)
+		n--;
+	if (n == 0)
+		return;
+	memcpy(succ, p, n);
+	succ[n - 1]++;
+	*hi = (FlowKeyBound){FLOW_EXCLUSIVE, succ, n};
+}
+
+#define POLL_VERSIONS 256 /* between two interrupt polls */
+
+/* What is looked for, and what was found; the newest visible version. */
+typedef struct Lookup
+{
+	FlowScan *s;
+	FlowSeek to;
+	uint32_t passed; /* versions that were not visible */
+	bool found;
+	FlowSourceKind kind;
+	FlowRec rec;		/* borrowed from it, or from reader's iterator */
+	FlowIter *it;		/* to free, or NULL */
+	FlowReader *reader; /* to release, or NULL */
+} Lookup;
+
+static bool
+at_target(const Lookup *l, const FlowRec *rec)
+{
+	return rec->ts == l->to.ts &&
+		   flowi_key_cmp(rec->key, rec->key_bytes, l->to.key,
+						 l->to.key_bytes) == 0;
+}
+
+/* Go to the newest visible version of the target in it; *rec is NULL when
+ * there is none. */
+static FlowStatus
+newest_visible(Lookup *l, FlowIter *it, FlowSourceKind kind,
+			   const FlowRec **recp)
+{
+	FlowStatus st = it->seek(it, &l->to);
+
+	*recp = NULL;
+	while (st == FLOW_OK && at_target(l, &it->cur))
+	{
+		if (flowi_scan_visible(l->s, kind, &it->cur))
+		{
+			*recp = &it->cur;
+			return FLOW_OK;
+		}
+		l->s->stats.versions_hidden++;
+		if (++l->passed % POLL_VERSIONS == 0)
+			FLOW_TRY(l->s->env->poll(l->s->env));
+		st = it->next(it);
+	}
+	return st == FLOW_END ? FLOW_OK : st;
+}
+
+/* Look into a source of memory; it is l's to free. */
+static FlowStatus
+look_into(Lookup *l, FlowIter *it, FlowSourceKind kind)
+{
+	const FlowRec *rec;
+	FlowStatus st = newest_visible(l, it, kind, &rec);
+
+	if (st != FLOW_OK || rec == NULL)
+	{
+		it->free(it);
+		return st;
+	}
+	l->found = true;
+	l->kind = kind;
+	l->rec = *rec;
+	l->it = it;
+	return FLOW_OK;
+}
+
+static FlowStatus
+look_into_memory(Lookup *l)
+{
+	FlowScan *s = l->s;
+	const FlowScanSpec *spec = &s->spec;
+	FlowIter *it;
+
+	if (spec->own)
+	{
+		FLOW_TRY(flowi_txbuf_iter(spec->own, spec->store_id, spec->own_cid,
+								  false, &it));
+		FLOW_TRY(look_into(l, it, FLOW_SOURCE_OWN));
+	}
+	for (uint32_t i = 0; i < s->pins.nmemtables && !l->found; i++)
+	{
+		FLOW_TRY(flowi_memtable_iter(s->db->env, s->pins.memtables[i],
+									 spec->store_id, false, &it));
+		FLOW_TRY(look_into(l, it, FLOW_SOURCE_MEMTABLE));
+	}
+	return FLOW_OK;
+}
+
+/* May sst hold a version of the target that is newer than what was found? */
+static bool
+worth_opening(const Lookup *l, const FlowSstInfo *info)
+{
+	return info->ts_min <= l->to.ts && l->to.ts <= info->ts_max &&
+		   !(l->found && info->seq_max <= l->rec.seq) &&
+		   flowi_key_cmp(info->key_min, info->key_min_bytes, l->to.key,
+						 l->to.key_bytes) <= 0 &&
+		   flowi_key_cmp(info->key_max, info->key_max_bytes, l->to.key,
+						 l->to.key_bytes) >= 0;
+}
+
+static FlowStatus
+look_into_sst(Lookup *l, FlowSst *sst)
+{
+	FlowReaderCache *readers = l->s->db->readers;
+	FlowReader *reader;
+	const FlowRec *rec = NULL;
+	FlowStatus st;
+
+	FLOW_TRY(flowi_readers_acquire(readers, sst, &reader));
+	l->s->stats.ssts_read++;
+	st = flowi_readers_get_iter(reader, sst);
+	if (st == FLOW_OK)
+		st = newest_visible(l, reader->get_iter, FLOW_SOURCE_SST, &rec);
+	if (st == FLOW_OK && rec && !(l->found && rec->seq <= l->rec.seq))
+	{
+		FlowReader *former = l->reader;
+
+		l->found = true;
+		l->kind = FLOW_SOURCE_SST;
+		l->rec = *rec;
+		l->reader = reader; /* keeps the record's memory */
+		reader = former;
+	}
+	if (reader)
+		flowi_readers_release(readers, reader);
+	return st;
+}
+
+static FlowStatus
+look_up(Lookup *l)
+{
+	const FlowVersion *v;
+	uint32_t first, n;
+
+	FLOW_TRY(flowi_pins_take(l->s->db, &l->s->pins));
+	FLOW_TRY(look_into_memory(l));
+	if (l->found)
+		return FLOW_OK;
+	/* from the newest file on */
+	v = l->s->pins.version;
+	n = flowi_version_store(v, l->s->spec.store_id, &first);
+	for (uint32_t i = first + n; i-- > first;)
+	{
+		if (worth_opening(l, &v->sst[i]->info))
+			FLOW_TRY(look_into_sst(l, v->sst[i]));
+		else
+			l->s->stats.ssts_skipped++;
+	}
+	return FLOW_OK;
+}
+
+FlowStatus
+flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
+		 size_t key_bytes, int64_t ts, FlowScan **scanp,
+		 const FlowVector **vecp)
+{
+	FlowScanSpec any = *spec;
+	Lookup l = {
+		.to = {.key = key, .key_bytes = (uint32_t) key_bytes, .ts = ts}};
+	FlowScan *s;
+	FlowStatus st;
+
+	*scanp = NULL;
+	*vecp = NULL;
+	if (key_bytes > FLOW_MAX_KEY)
+		return FLOW_NOTFOUND;
+	any.key_lo.kind = any.key_hi.kind = FLOW_OPEN;
+	any.ts_lo.kind = any.ts_hi.kind = FLOW_OPEN;
+	FLOW_TRY(flowi_scan_create(db, &any, &s));
+	l.s = s;
+	st = look_up(&l);
+	if (st == FLOW_OK && (!l.found || flowi_scan_dead(s, &l.rec)))
+		st = FLOW_NOTFOUND;
+	if (st == FLOW_OK)
+		st = flowi_scan_emit(s, l.kind, &l.rec);
+	if (l.it)
+		l.it->free(l.it);
+	if (l.reader)
+		flowi_readers_release(db->readers, l.reader);
+	flowi_source_drop(s);
+	s->ended = true;
+	if (st != FLOW_OK)
+	{
+		flow_scan_close(s);
+		return st;
+	}
+	*scanp = s;
+	*vecp = &s->vec;
+	return FLOW_OK;
+}
+
+FlowStatus
+flow_get_latest(FlowDb *db, const FlowScanSpec *spec, const void *key,
+				size_t key_bytes, FlowScan **scanp, const FlowVector **vecp)
+{
+	FlowScanSpec latest = *spec;
+	FlowScan *s;
+	FlowStatus st;
+
+	*scanp = NULL;
+	*vecp = NULL;
+	latest.key_lo = (FlowKeyBound){FLOW_INCLUSIVE, key, key_bytes};
+	latest.key_hi = latest.key_lo;
+	latest.ts_lo.kind = latest.ts_hi.kind = FLOW_OPEN;
+	latest.reverse = true;
+	latest.limit = 1;
+	FLOW_TRY(flowi_scan_create(db, &latest, &s));
+	st = flow_scan_next(s, 1, vecp);
+	if (st != FLOW_OK)
+	{
+		flow_scan_close(s);
+		return st == FLOW_END ? FLOW_NOTFOUND : st;
+	}
+	*scanp = s;
+	return FLOW_OK;
+}

@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ * memtable.h
+ *	  The newest records of a database, all stores together, in the shared
+ *	  region: a skiplist in the order store id, key, ts, sequence descending.
+ *
+ * One writer at a time (the write lock), any number of lock-free readers: a
+ * node is complete before a release store links it.  A batch goes in by two
+ * steps, so that nothing can fail once it is in the log:
+ *	 1. stage: nodes and directory entries are allocated and filled, private
+ *	    to the writer; may fail, then unstage gives the memory back;
+ *	 2. link: with the log position known, set sequences and link all.
+ *
+ * Lifetime: refcount.  The database holds one reference while the memtable
+ * is listed, readers hold one inside a fill call, a flusher one while it
+ * writes.  The last release frees it.  The struct itself stands in its
+ * arena's first chunk, so that full metadata does not stop the writers.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOW_MEMTABLE_H
+#define FLOW_MEMTABLE_H
+
+#include "arena.h"
+#include "batch.h"
+#include "iter.h"
+
+typedef struct FlowMemtable FlowMemtable;
+typedef struct FlowMemNode FlowMemNode;
+typedef struct FlowTxnBlock FlowTxnBlock;
+
+#define FLOW_SKIP_HEIGHT 16
+
+struct FlowMemtable
+{
+	/* protected by the write lock */
+	FlowArena arena;
+	uint32_t random;		   /* state of the height generator */
+	FlowMemNode *staged;	   /* step 1's nodes, in batch order */
+	FlowTxnBlock *staged_txns; /* and their directory entries */
+	FlowArenaMark staged_mark; /* where unstage goes back to */
+
+	/* written under the write lock, read by anyone: atomic */
+	_Atomic(FlowTxnBlock *) txn_head; /* directory, newest block first */
+	_Atomic uint64_t first_pos; /* log bound of the first record; UINT64_MAX */
+	_Atomic uint64_t last_end;	/* end of the last record's log position */
+	_Atomic uint64_t records;	/* linked nodes */
+	_Atomic uint64_t bytes;		/* arena bytes */
+	_Atomic uint64_t txns;		/* directory entries whose fate matters */
+	_Atomic uint32_t height;
+	_Atomic uint32_t refs;
+
+	/* protected by the database's state lock */
+	FlowMemtable *next_older; /* list of frozen memtables, newest first */
+	uint64_t first_sst_id;	  /* ids its flush uses, 0 before the first try */
+
+	_Atomic(FlowMemNode *) head[FLOW_SKIP_HEIGHT];
+};
+
+/* An empty memtable with one reference; NULL when there is no room. */
+extern FlowMemtable *flowi_memtable_create(FlowEnv *env);
+extern void flowi_memtable_ref(FlowMemtable *mt);
+extern void flowi_memtable_unref(FlowEnv *env, FlowMemtable *mt);
+
+/*
+ * flowi_memtable_stage
+ *		Copy a decoded, checked batch record (batch.h) into staged nodes.
+ *		FLOW_BUSY: no room; nothing is staged.  CORRUPT: the batch is not
+ *		well-formed; nothing is staged.  NOMEM: there will never be room for
+ *		it.  Write lock held.
+ * flowi_memtable_unstage: give a staged batch up.
+ * flowi_memtable_link: make it visible with the sequences start, start + 1,
+ *		.. by step; cannot fail.
+ */
+extern FlowStatus flowi_memtable_stage(FlowEnv *env, FlowMemtable *mt,
+									   const FlowBatchHeader *hdr,
+									   const uint8_t *payload) FLOW_MUST_CHECK;
+extern void flowi_memtable_unstage(FlowEnv *env, FlowMemtable *mt);
+extern void flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end);
+
+/* Call fn for each directory entry of linked batches, in no particular order.
+ * The caller holds a reference; a writer may be at work. */
+extern FlowStatus
+flowi_memtable_each_txn(FlowMemtable *mt,
+						FlowStatus (*fn)(void *arg, FlowTxn *txn), void *arg);
+
+/* The smallest store id >= from that has a record here; NOTFOUND when none. */
+extern FlowStatus flowi_memtable_next_store(FlowMemtable *mt, uint32_t from,
+											uint32_t *store_idp);
+
+/* Iterator over one store; the caller holds a reference all along. */
+extern FlowStatus flowi_memtable_iter(FlowEnv *env, FlowMemtable *mt,
+									  uint32_t store_id, bool reverse,
+									  FlowIter **itp) FLOW_MUST_CHECK;
+
+#endif /* FLOW_MEMTABLE_H */

@@ -1,0 +1,547 @@
+/*-------------------------------------------------------------------------
+ * scan.c
+ *	  Snapshot range scan over private buffer, memtables and SSTables.
+ *
+ * The merge gives the versions of one identity after the other, the newest
+ * first.  Of each identity the first version that the reader may see counts;
+ * when it is a tombstone or has expired there is no row, and no older
+ * version comes to light.
+ *
+ * Bounds of the key are met by where the scan begins and by where it stops;
+ * bounds of the time by looking at each identity, and by seeking ahead once
+ * several in a row were outside.
+ *
+ * Keeps: S3, S8, S13.
+ *-------------------------------------------------------------------------
+ */
+#include "scan.h"
+
+#define POLL_VERSIONS 256 /* between two interrupt polls */
+#define SEEK_STEPS 12	  /* steps outside the time range before a seek */
+
+#define ROWS_MIN_BYTES ((size_t) 8 << 10)
+#define ROWS_MAX_BYTES ((size_t) 1 << 20)	 /* grown to; a row may need more */
+#define ROWS_KEEP_BYTES ((size_t) 256 << 10) /* by a closed scan */
+#define FILL_BYTES ((size_t) 2 << 20)		 /* of rows that end a fill */
+
+/* ------------------------------------------------------- open and close */
+
+/* Copy a bound's key into s->bounds, which has the room. */
+static void
+copy_bound(FlowScan *s, FlowKeyBound *bound)
+{
+	uint8_t *to = s->bounds.data + s->bounds.len;
+
+	if (bound->kind == FLOW_OPEN)
+	{
+		bound->key = NULL;
+		bound->key_bytes = 0;
+		return;
+	}
+	if (bound->key_bytes > 0)
+		memcpy(to, bound->key, bound->key_bytes);
+	s->bounds.len += bound->key_bytes;
+	bound->key = to;
+}
+
+static FlowStatus
+set_key_bounds(FlowScan *s)
+{
+	FlowKeyBound *lo = &s->spec.key_lo;
+	FlowKeyBound *hi = &s->spec.key_hi;
+	size_t lo_bytes = lo->kind == FLOW_OPEN ? 0 : lo->key_bytes;
+	size_t hi_bytes = hi->kind == FLOW_OPEN ? 0 : hi->key_bytes;
+	int c;
+
+	s->one_key = false;
+	if (lo_bytes > INT32_MAX || hi_bytes > INT32_MAX)
+		return flowi_fail(FLOW_INVALID, "key bound of %zu bytes is too long",
+						  FLOW_MAX(lo_bytes, hi_bytes));
+	s->bounds.len = 0;
+	FLOW_TRY(flowi_buf_reserve(&s->bounds, lo_bytes + hi_bytes + 1));
+	copy_bound(s, lo);
+	copy_bound(s, hi);
+	if (lo->kind == FLOW_OPEN || hi->kind == FLOW_OPEN)
+		return FLOW_OK;
+	c = flowi_key_cmp(lo->key, (uint32_t) lo_bytes, hi->key,
+					  (uint32_t) hi_bytes);
+	s->one_key = c == 0;
+	if (c > 0 ||
+		(c == 0 && (lo->kind == FLOW_EXCLUSIVE || hi->kind == FLOW_EXCLUSIVE)))
+		s->ended = true;
+	return FLOW_OK;
+}
+
+static void
+set_time_bounds(FlowScan *s)
+{
+	const FlowTimeBound *lo = &s->spec.ts_lo;
+	const FlowTimeBound *hi = &s->spec.ts_hi;
+
+	s->ts_lo = lo->kind == FLOW_OPEN ? INT64_MIN : lo->ts;
+	s->ts_hi = hi->kind == FLOW_OPEN ? INT64_MAX : hi->ts;
+	if ((lo->kind == FLOW_EXCLUSIVE && lo->ts == INT64_MAX) ||
+		(hi->kind == FLOW_EXCLUSIVE && hi->ts == INT64_MIN))
+	{
+		s->ended = true;
+		return;
+	}
+	s->ts_lo += lo->kind == FLOW_EXCLUSIVE;
+	s->ts_hi -= hi->kind == FLOW_EXCLUSIVE;
+	if (s->ts_lo > s->ts_hi)
+		s->ended = true;
+}
+
+/* A scan of no content: the handle's spare one, or a new one. */
+static FlowScan *
+take_scan(FlowDb *db)
+{
+	FlowEnv *env = db->env;
+	FlowScan *s = db->spare;
+
+	if (s != NULL)
+	{
+		db->spare = NULL;
+		return s;
+	}
+	s = env->alloc(env, sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	memset(s, 0, offsetof(FlowScan, vec));
+	s->env = env;
+	s->db = db;
+	flowi_buf_init(&s->bounds, env);
+	flowi_buf_init(&s->pos_key, env);
+	flowi_buf_init(&s->target_key, env);
+	flowi_buf_init(&s->origin_key, env);
+	flowi_merge_init(&s->merge, env);
+	return s;
+}
+
+static void
+free_scan(FlowScan *s)
+{
+	FlowEnv *env = s->env;
+	FlowRowBlock *block;
+
+	flowi_buf_free(&s->bounds);
+	flowi_buf_free(&s->pos_key);
+	flowi_buf_free(&s->target_key);
+	flowi_buf_free(&s->origin_key);
+	flowi_merge_free(&s->merge);
+	if (s->db)
+		flowi_pins_free(s->db, &s->pins);
+	env->free(env, s->ssts);
+	env->free(env, s->mems);
+	while ((block = s->rows) != NULL)
+	{
+		s->rows = block->next;
+		env->free(env, block);
+	}
+	env->free(env, s);
+}
+
+void
+flowi_scan_free_spare(FlowDb *db)
+{
+	if (db->spare)
+		free_scan(db->spare);
+	db->spare = NULL;
+}
+
+FlowStatus
+flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
+{
+	FlowScan *s = take_scan(db);
+	FlowStatus st;
+
+	*scanp = NULL;
+	if (s == NULL)
+		return flowi_fail(FLOW_NOMEM, "out of memory");
+	s->spec = *spec;
+	s->ended = false;
+	s->failed = FLOW_OK;
+	s->has_pos = false;
+	s->resolved = false;
+	s->unpolled = 0;
+	s->patience = POLL_VERSIONS;
+	s->steps = 0;
+	s->stats = (FlowScanStats){0};
+	s->sst_stats = (FlowSstIterStats){0};
+	s->vec.nrows = 0;
+	s->asked = NULL;
+	s->row_key = NULL;
+	s->rows_used = 0;
+	s->fill_bytes = 0;
+	set_time_bounds(s);
+	st = set_key_bounds(s);
+	if (st != FLOW_OK)
+	{
+		free_scan(s);
+		return st;
+	}
+	s->prev = NULL;
+	s->next = db->scans;
+	if (s->next)
+		s->next->prev = s;
+	db->scans = s;
+	*scanp = s;
+	return FLOW_OK;
+}
+
+FlowStatus
+flow_scan_open(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
+{
+	return flowi_scan_create(db, spec, scanp);
+}
+
+void
+flow_scan_close(FlowScan *s)
+{
+	FlowDb *db;
+
+	if (s == NULL)
+		return;
+	db = s->db;
+	if (db == NULL)
+	{
+		free_scan(s);
+		return;
+	}
+	flowi_source_drop(s);
+	*(s->prev ? &s->prev->next : &db->scans) = s->next;
+	if (s->next)
+		s->next->prev = s->prev;
+	if (db->spare == NULL &&
+		(s->rows == NULL || s->rows->cap <= ROWS_KEEP_BYTES))
+		db->spare = s;
+	else
+		free_scan(s);
+}
+
+/*
+ * The rows that an owner holds pointers to stay until it closes the scan,
+ * which may be long after the handle is gone: at the end of a process of the
+ * server handles go first, memory contexts with their scans later.
+ */
+void
+flowi_scan_orphan_all(FlowDb *db)
+{
+	FlowScan *s;
+
+	while ((s = db->scans) != NULL)
+	{
+		db->scans = s->next;
+		flowi_source_drop(s);
+		flowi_pins_free(db, &s->pins);
+		s->db = NULL;
+	}
+}
+
+const FlowScanStats *
+flow_scan_stats(const FlowScan *scan)
+{
+	return &scan->stats;
+}
+
+/* ----------------------------------------------------------------- rows */
+
+/* Forget the rows of the last call; the largest block is kept. */
+static void
+reset_rows(FlowScan *s)
+{
+	FlowRowBlock *older;
+
+	while (s->rows && (older = s->rows->next) != NULL)
+	{
+		s->rows->next = older->next;
+		s->env->free(s->env, older);
+	}
+	s->rows_used = 0;
+	s->fill_bytes = 0;
+	s->row_key = NULL;
+	s->asked = NULL;
+	s->vec.nrows = 0;
+}
+
+static FlowStatus
+add_row_block(FlowScan *s, size_t n)
+{
+	FlowEnv *env = s->env;
+	size_t cap =
+		s->rows ? FLOW_MIN(2 * s->rows->cap, ROWS_MAX_BYTES) : ROWS_MIN_BYTES;
+	FlowRowBlock *block;
+
+	cap = FLOW_MAX(cap, n);
+	block = env->alloc(env, sizeof(*block) + cap);
+	if (block == NULL)
+		return flowi_fail(FLOW_NOMEM, "out of memory: row of %zu bytes", n);
+	block->next = s->rows;
+	block->cap = cap;
+	s->rows = block;
+	s->rows_used = 0;
+	return FLOW_OK;
+}
+
+FlowStatus
+flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec)
+{
+	FlowVector *vec = &s->vec;
+	uint32_t i = vec->nrows;
+	size_t key_bytes = s->row_key ? 0 : rec->key_bytes;
+	size_t value_bytes = s->spec.keys_only ? 0 : rec->value_bytes;
+	uint8_t *p;
+
+	if (s->rows == NULL ||
+		key_bytes + value_bytes > s->rows->cap - s->rows_used)
+		FLOW_TRY(add_row_block(s, key_bytes + value_bytes));
+	p = s->rows->data + s->rows_used;
+	s->rows_used += key_bytes + value_bytes;
+	s->fill_bytes += key_bytes + value_bytes;
+	if (s->row_key == NULL)
+	{
+		memcpy(p, rec->key, key_bytes);
+		s->row_key = p;
+		p += key_bytes;
+	}
+	if (value_bytes > 0)
+		memcpy(p, rec->value, value_bytes);
+	vec->key[i] = s->row_key;
+	vec->key_bytes[i] = rec->key_bytes;
+	vec->ts[i] = rec->ts;
+	vec->expire_at[i] = rec->expire_at;
+	vec->value[i] = s->spec.keys_only ? NULL : p;
+	vec->value_bytes[i] = (uint32_t) value_bytes;
+	vec->nrows = i + 1;
+
+	s->stats.rows++;
+	s->stats.rows_memtable += kind == FLOW_SOURCE_MEMTABLE;
+	s->stats.rows_sst += kind == FLOW_SOURCE_SST;
+	s->stats.rows_own += kind == FLOW_SOURCE_OWN;
+	return FLOW_OK;
+}
+
+/* ----------------------------------------------------------- visibility */
+
+bool
+flowi_scan_visible(FlowScan *s, FlowSourceKind kind, const FlowRec *rec)
+{
+	FlowTxn *txn = rec->txn;
+	uint32_t state;
+
+	/* of a batch that is being linked right now */
+	if (kind == FLOW_SOURCE_MEMTABLE && rec->seq >= s->pins.applied_end)
+		return false;
+	if (txn == NULL || txn->xid == 0)
+		return true;
+	if (txn == s->asked)
+		return s->answer;
+	s->asked = txn;
+	state = atomic_load_explicit(&txn->state, memory_order_relaxed);
+	if (state == FLOW_TXN_SETTLED)
+		s->answer = true;
+	else if (state == FLOW_TXN_ABORTED || s->spec.visible == NULL)
+		s->answer = false;
+	else
+		s->answer = s->spec.visible(s->spec.visible_arg, txn);
+	return s->answer;
+}
+
+bool
+flowi_scan_dead(const FlowScan *s, const FlowRec *rec)
+{
+	return rec->op == FLOW_DELETE ||
+		   (rec->expire_at <= s->spec.now && s->spec.now != INT64_MIN);
+}
+
+/* ------------------------------------------------------------ the merge */
+
+static bool
+is_pos_key(const FlowScan *s, const FlowRec *rec)
+{
+	return s->has_pos && rec->key_bytes == s->pos_key.len &&
+		   (rec->key_bytes == 0 ||
+			memcmp(rec->key, s->pos_key.data, rec->key_bytes) == 0);
+}
+
+/* Is rec's key behind the bound that the scan runs towards? */
+static bool
+behind_bounds(const FlowScan *s, const FlowRec *rec)
+{
+	const FlowKeyBound *to =
+		s->spec.reverse ? &s->spec.key_lo : &s->spec.key_hi;
+	int c;
+
+	if (to->kind == FLOW_OPEN)
+		return false;
+	c = flowi_key_cmp(rec->key, rec->key_bytes, to->key,
+					  (uint32_t) to->key_bytes);
+	if (c == 0)
+		return to->kind == FLOW_EXCLUSIVE;
+	return (c > 0) != s->spec.reverse;
+}
+
+/*
+ * Ask for interrupts once in a while.  INTERRUPTED: the position is still
+ * the identity before; or the version's own, which is then walked again from
+ * its newest version on, so the next poll is later: who is interrupted at
+ * each poll gets on all the same.
+ */
+static FlowStatus
+poll_versions(FlowScan *s, bool enters)
+{
+	FlowStatus st;
+
+	if (++s->unpolled < s->patience)
+		return FLOW_OK;
+	s->unpolled = 0;
+	if (enters)
+	{
+		s->resolved = true; /* all of the one before was seen */
+		s->patience = POLL_VERSIONS;
+	}
+	st = s->env->poll(s->env);
+	if (st == FLOW_INTERRUPTED && !enters && s->patience <= UINT32_MAX / 2)
+		s->patience *= 2;
+	return st;
+}
+
+/*
+ * rec begins an identity: make it the position.  FLOW_END: it is behind the
+ * bounds.
+ */
+static FlowStatus
+enter_identity(FlowScan *s, const FlowRec *rec, bool same_key)
+{
+	if (!same_key)
+	{
+		if (behind_bounds(s, rec))
+			return FLOW_END;
+		s->pos_key.len = 0;
+		FLOW_TRY(flowi_buf_append(&s->pos_key, rec->key, rec->key_bytes));
+		s->row_key = NULL;
+		s->steps = 0;
+	}
+	s->has_pos = true;
+	s->pos_ts = rec->ts;
+	s->resolved = false;
+	return FLOW_OK;
+}
+
+/*
+ * The position is outside the time range: step over it, or, after some
+ * steps, seek to the range of this key, or past the key.
+ */
+static FlowStatus
+pass_time(FlowScan *s)
+{
+	bool past = s->spec.reverse ? s->pos_ts < s->ts_lo : s->pos_ts > s->ts_hi;
+	FlowSeek to = {.key = s->pos_key.data,
+				   .key_bytes = (uint32_t) s->pos_key.len,
+				   .after = past};
+
+	s->resolved = true;
+	if (past && s->one_key)
+		return FLOW_END;
+	if (++s->steps < SEEK_STEPS)
+		return flowi_merge_next(&s->merge);
+	s->steps = 0;
+	if (past)
+		to.ts = s->spec.reverse ? INT64_MIN : INT64_MAX;
+	else
+		to.ts = s->spec.reverse ? s->ts_hi : s->ts_lo;
+	FLOW_TRY(flowi_source_aim(s, &to));
+	return flowi_merge_seek(&s->merge, &s->target);
+}
+
+/* Look at the merge's next version. */
+static FlowStatus
+take_version(FlowScan *s)
+{
+	FlowMergeSource *top;
+	const FlowRec *rec;
+	FlowSourceKind kind;
+	bool same_key, enters;
+
+	FLOW_TRY(flowi_merge_top(&s->merge, &top));
+	rec = top->cur;
+	kind = ((FlowSource *) top)->kind;
+	same_key = is_pos_key(s, rec);
+	enters = !same_key || rec->ts != s->pos_ts;
+	FLOW_TRY(poll_versions(s, enters));
+	if (enters)
+	{
+		FLOW_TRY(enter_identity(s, rec, same_key));
+		if (rec->ts < s->ts_lo || rec->ts > s->ts_hi)
+			return pass_time(s);
+	}
+	if (s->resolved || !flowi_scan_visible(s, kind, rec))
+		s->stats.versions_hidden++;
+	else if (flowi_scan_dead(s, rec))
+	{
+		s->resolved = true;
+		s->stats.versions_hidden++;
+	}
+	else
+	{
+		FLOW_TRY(flowi_scan_emit(s, kind, rec));
+		s->resolved = true;
+	}
+	return flowi_merge_next(&s->merge);
+}
+
+static FlowStatus
+fill(FlowScan *s, uint32_t want)
+{
+	FLOW_TRY(flowi_source_begin(s));
+	while (s->vec.nrows < want && s->fill_bytes < FILL_BYTES)
+		FLOW_TRY(take_version(s));
+	return FLOW_OK;
+}
+
+/* ----------------------------------------------------------------- next */
+
+/* How many rows this call may return. */
+static uint32_t
+rows_wanted(const FlowScan *s, uint32_t want)
+{
+	uint64_t left = UINT64_MAX;
+
+	if (want == 0 || want > FLOW_VECTOR_ROWS)
+		want = FLOW_VECTOR_ROWS;
+	if (s->spec.limit > 0)
+		left = s->spec.limit - s->stats.rows;
+	return (uint32_t) FLOW_MIN(left, want);
+}
+
+FlowStatus
+flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
+{
+	FlowStatus st;
+
+	*vecp = NULL;
+	if (s->db == NULL)
+		return flowi_fail(FLOW_INVALID, "the database was closed");
+	if (s->failed != FLOW_OK)
+		return s->failed;
+	reset_rows(s);
+	if (s->ended)
+		return FLOW_END;
+	st = fill(s, rows_wanted(s, want));
+	flowi_source_end(s);
+	s->stats.blocks_read = s->sst_stats.blocks_read;
+	s->stats.blocks_skipped = s->sst_stats.blocks_skipped;
+
+	if (st == FLOW_END || (s->spec.limit > 0 && s->stats.rows >= s->spec.limit))
+		s->ended = true;
+	else if (st != FLOW_OK && st != FLOW_INTERRUPTED)
+		s->failed = st;
+	if (s->ended || st != FLOW_OK)
+		flowi_source_drop(s);
+	if (s->failed != FLOW_OK)
+		return st;
+	if (s->vec.nrows == 0)
+		return st;
+	*vecp = &s->vec;
+	return FLOW_OK;
+}

@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ * scan.h
+ *	  A scan's inside: what scan.c, source.c and get.c share.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOW_SCAN_H
+#define FLOW_SCAN_H
+
+#include "coding.h"
+#include "merge.h"
+#include "pins.h"
+#include "readers.h"
+#include "sst.h"
+
+typedef enum FlowSourceKind
+{
+	FLOW_SOURCE_OWN,
+	FLOW_SOURCE_MEMTABLE,
+	FLOW_SOURCE_SST
+} FlowSourceKind;
+
+typedef struct FlowSource
+{
+	FlowMergeSource base;
+	FlowScan *scan;
+	FlowSourceKind kind;
+	bool ended;
+	FlowSst *sst;		/* SST: pinned by the version */
+	FlowReader *reader; /* SST: pinned while open */
+	FlowRec floor;		/* SST: see merge.h */
+} FlowSource;
+
+/* Memory of a fill's rows: blocks, the newest and largest first. */
+typedef struct FlowRowBlock
+{
+	struct FlowRowBlock *next;
+	size_t cap;
+	uint8_t data[];
+} FlowRowBlock;
+
+struct FlowScan
+{
+	FlowEnv *env;
+	FlowDb *db;		/* NULL: was detached */
+	FlowScan *next; /* in db->scans */
+	FlowScan *prev;
+
+	/* constant after open */
+	FlowScanSpec spec; /* key bounds point into bounds */
+	FlowBuf bounds;
+	int64_t ts_lo; /* inclusive */
+	int64_t ts_hi;
+	bool one_key; /* the bounds name one key */
+
+	/* progress.  pos: the last identity looked at; resolved: nothing more is
+	 * wanted of it, so going on means behind it */
+	bool ended;
+	FlowStatus failed;
+	bool has_pos;
+	bool resolved;
+	int64_t pos_ts;
+	FlowBuf pos_key;
+	uint32_t unpolled; /* versions since the last interrupt poll */
+	uint32_t patience; /* and how many there may be until the next */
+	uint32_t steps;	   /* identities out of the time range in a row */
+
+	/* where a source that is opened now goes; and where floors begin, in
+	 * memory that does not change before the sources are built again */
+	FlowSeek target;
+	FlowBuf target_key;
+	FlowBuf origin_key;
+
+	/* sources.  SSTables stay from call to call, the others do not */
+	FlowPins pins;
+	FlowMerge merge;
+	FlowSource *ssts;
+	uint32_t nssts;
+	uint32_t ssts_cap;
+	bool ssts_built; /* for pins.version */
+	FlowSource *mems;
+	uint32_t nmems;
+	uint32_t mems_cap;
+
+	/* of one fill */
+	FlowTxn *asked; /* what visible was asked last, and its answer */
+	bool answer;
+	const uint8_t *row_key; /* copy of pos_key, NULL: not yet made */
+	FlowRowBlock *rows;
+	size_t rows_used;  /* of rows->data */
+	size_t fill_bytes; /* keys and values copied */
+	FlowVector vec;
+
+	FlowScanStats stats;
+	FlowSstIterStats sst_stats;
+};
+
+/* A scan without sources, entered in db->scans; spec is checked and copied. */
+extern FlowStatus flowi_scan_create(FlowDb *db, const FlowScanSpec *spec,
+									FlowScan **scanp) FLOW_MUST_CHECK;
+extern void flowi_scan_free_spare(FlowDb *db);
+/* Unpin all scans that are open on db, and leave them to their owners. */
+extern void flowi_scan_orphan_all(FlowDb *db);
+
+/* May the reader see rec, a record of a source of that kind? */
+extern bool flowi_scan_visible(FlowScan *s, FlowSourceKind kind,
+							   const FlowRec *rec);
+/* Tombstone, or expired at spec.now? */
+extern bool flowi_scan_dead(const FlowScan *s, const FlowRec *rec);
+/* Copy a row of the current fill into the vector. */
+extern FlowStatus flowi_scan_emit(FlowScan *s, FlowSourceKind kind,
+								  const FlowRec *rec) FLOW_MUST_CHECK;
+
+/*
+ * flowi_source_begin
+ *		Pin, and make the merge ready at the scan's position.
+ * flowi_source_end: unpin what must not stay pinned between calls.
+ * flowi_source_drop: unpin everything.
+ */
+extern FlowStatus flowi_source_begin(FlowScan *s) FLOW_MUST_CHECK;
+extern void flowi_source_end(FlowScan *s);
+extern void flowi_source_drop(FlowScan *s);
+
+/* Set s->target, copying the key. */
+extern FlowStatus flowi_source_aim(FlowScan *s,
+								   const FlowSeek *to) FLOW_MUST_CHECK;
+
+#endif /* FLOW_SCAN_H */

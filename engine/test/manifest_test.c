@@ -1,0 +1,733 @@
+/*-------------------------------------------------------------------------
+ * manifest_test.c
+ *	  Manifest and CURRENT: replay of what was written, damage, faults.
+ *
+ * Every edit is also a line of text in a journal; what replay visits must
+ * give the same lines.
+ *-------------------------------------------------------------------------
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../edit.h"
+#include "../env_posix.h"
+#include "check.h"
+
+static FlowEnv *env;
+static char dir[] = "/tmp/manifest_test.XXXXXX";
+
+/* --- the journal --- */
+
+typedef struct Journal
+{
+	char *text;
+	size_t len;
+	size_t cap;
+} Journal;
+
+static void note(Journal *j, const char *fmt, ...) FLOW_PRINTF(2, 3);
+
+static void
+note(Journal *j, const char *fmt, ...)
+{
+	va_list args;
+	int n;
+
+	if (j->cap - j->len < 4096)
+	{
+		j->cap = 2 * j->cap + 8192;
+		j->text = realloc(j->text, j->cap);
+		CHECK(j->text != NULL);
+	}
+	va_start(args, fmt);
+	n = vsnprintf(j->text + j->len, j->cap - j->len, fmt, args);
+	va_end(args);
+	CHECK(n >= 0 && (size_t) n < j->cap - j->len);
+	j->len += (size_t) n;
+}
+
+static void
+note_bytes(Journal *j, const void *p, size_t n)
+{
+	uint64_t sum = n;
+
+	for (size_t i = 0; i < n; i++)
+		sum = sum * 31 + ((const uint8_t *) p)[i];
+	note(j, " %zu:%" PRIx64, n, sum);
+}
+
+static void
+note_txns(Journal *j, const FlowTxnInfo *txns, uint32_t ntxns)
+{
+	note(j, " txns %u", ntxns);
+	for (uint32_t i = 0; i < ntxns; i++)
+		note(j, " %" PRIu64 "-%" PRIu64 " %" PRIu64 " %u %u", txns[i].seq_first,
+			 txns[i].seq_last, txns[i].xid, txns[i].cid, txns[i].state);
+	note(j, "\n");
+}
+
+static FlowStatus
+see_add(void *arg, const FlowSstInfo *s)
+{
+	note(arg, "add %" PRIu64 " %u %u %" PRIu64 " %" PRIu64, s->id, s->store_id,
+		 s->level, s->file_bytes, s->records);
+	note(arg, " %" PRIu64 " %" PRIu64 " %" PRId64 " %" PRId64, s->tombstones,
+		 s->raw_bytes, s->ts_min, s->ts_max);
+	note(arg, " %" PRId64 " %" PRId64 " %" PRIu64 " %" PRIu64, s->expire_min,
+		 s->expire_max, s->seq_min, s->seq_max);
+	note_bytes(arg, s->key_min, s->key_min_bytes);
+	note_bytes(arg, s->key_max, s->key_max_bytes);
+	note_txns(arg, s->txns, s->ntxns);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_remove(void *arg, uint64_t id)
+{
+	note(arg, "remove %" PRIu64 "\n", id);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_txns(void *arg, uint64_t id, const FlowTxnInfo *txns, uint32_t ntxns)
+{
+	note(arg, "txns of %" PRIu64, id);
+	note_txns(arg, txns, ntxns);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_store(void *arg, const FlowStoreInfo *store)
+{
+	CHECK(strlen(store->name) == store->name_bytes);
+	note(arg, "store %u %s", store->id, store->name);
+	note_bytes(arg, store->blob, store->blob_bytes);
+	note(arg, "\n");
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_flushed(void *arg, uint64_t pos)
+{
+	note(arg, "flushed %" PRIu64 "\n", pos);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_next_id(void *arg, uint64_t id)
+{
+	note(arg, "next %" PRIu64 "\n", id);
+	return FLOW_OK;
+}
+
+static FlowStatus
+replay(Journal *j, FlowManifestPos *pos)
+{
+	FlowManifestVisitor v = {j,			see_add,	 see_remove, see_txns,
+							 see_store, see_flushed, see_next_id};
+
+	j->len = 0;
+	note(j, "%s", "");
+	return flowi_manifest_replay(env, dir, &v, pos);
+}
+
+/* --- random edits --- */
+
+static uint64_t
+any_number(CheckRandom *r)
+{
+	switch (check_below(r, 4))
+	{
+		case 0:
+			return check_below(r, 3) - 1;
+		case 1:
+			return check_random(r);
+		default:
+			return check_below(r, 100000);
+	}
+}
+
+static uint32_t
+make_txns(CheckRandom *r, FlowTxnInfo *txns, uint32_t most)
+{
+	uint32_t n = (uint32_t) check_below(r, most + 1);
+	uint64_t seq = check_below(r, 2) ? 0 : check_random(r) / 2;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		txns[i].seq_first = seq;
+		txns[i].seq_last = seq + check_below(r, 1000);
+		txns[i].xid = any_number(r);
+		txns[i].cid = (uint32_t) any_number(r);
+		txns[i].state = (uint32_t) check_below(r, 4);
+		seq = txns[i].seq_last + 1 + check_below(r, 2) * check_below(r, 100);
+	}
+	if (n > 0 && check_below(r, 4) == 0)
+		txns[n - 1].seq_last = UINT64_MAX;
+	return n;
+}
+
+static FlowStatus
+add_random_sst(CheckRandom *r, FlowEdit *edit, Journal *j)
+{
+	uint8_t key[2][40];
+	FlowTxnInfo txns[5];
+	FlowSstInfo s = {.id = any_number(r),
+					 .store_id = (uint32_t) any_number(r),
+					 .level = (uint32_t) check_below(r, 7),
+					 .file_bytes = any_number(r),
+					 .records = any_number(r),
+					 .tombstones = any_number(r),
+					 .raw_bytes = any_number(r),
+					 .ts_min = (int64_t) any_number(r),
+					 .ts_max = INT64_MAX,
+					 .expire_min = INT64_MIN,
+					 .expire_max = (int64_t) any_number(r),
+					 .seq_min = any_number(r),
+					 .seq_max = any_number(r),
+					 .key_min = key[0],
+					 .key_max = key[1],
+					 .key_min_bytes = (uint32_t) check_below(r, 41),
+					 .key_max_bytes = (uint32_t) check_below(r, 41),
+					 .txns = txns};
+
+	for (int i = 0; i < 40; i++)
+	{
+		key[0][i] = (uint8_t) check_random(r);
+		key[1][i] = (uint8_t) check_random(r);
+	}
+	s.ntxns = make_txns(r, txns, 5);
+	FLOW_TRY(flowi_edit_add_sst(edit, &s));
+	return see_add(j, &s);
+}
+
+static FlowStatus
+add_random_field(CheckRandom *r, FlowEdit *edit, Journal *j)
+{
+	FlowTxnInfo txns[9];
+	FlowStoreInfo store = {.id = (uint32_t) any_number(r),
+						   .name = "cpu\303\244",
+						   .blob = "schema\0schema",
+						   .blob_bytes = check_below(r, 14)};
+	uint64_t number = any_number(r);
+	uint32_t ntxns;
+
+	store.name_bytes = (uint32_t) strlen(store.name);
+	switch (check_below(r, 6))
+	{
+		case 0:
+			return add_random_sst(r, edit, j);
+		case 1:
+			FLOW_TRY(flowi_edit_remove_sst(edit, number));
+			return see_remove(j, number);
+		case 2:
+			ntxns = make_txns(r, txns, 9);
+			FLOW_TRY(flowi_edit_txns(edit, number, txns, ntxns));
+			return see_txns(j, number, txns, ntxns);
+		case 3:
+			FLOW_TRY(flowi_edit_store(edit, &store));
+			return see_store(j, &store);
+		case 4:
+			FLOW_TRY(flowi_edit_flushed(edit, number));
+			return see_flushed(j, number);
+		default:
+			FLOW_TRY(flowi_edit_next_id(edit, number));
+			return see_next_id(j, number);
+	}
+}
+
+/* Write one random edit, or a snapshot, which begins the journal anew.  The
+ * journal moves only when it went well. */
+static FlowStatus
+write_edit(CheckRandom *r, bool snapshot, Journal *j, FlowManifestPos *pos)
+{
+	uint64_t nfields = check_below(r, 5);
+	size_t old = j->len;
+	FlowEdit *edit;
+	FlowStatus st;
+
+	FLOW_GOTO(flowi_edit_create(env, &edit));
+	while (nfields-- > 0)
+		FLOW_GOTO(add_random_field(r, edit, j));
+	st = snapshot ? flowi_manifest_rewrite(env, dir, edit, pos)
+				  : flowi_manifest_append(env, dir, edit, pos);
+out:
+	flowi_edit_free(edit);
+	if (j->text == NULL)
+		return st;
+	if (st != FLOW_OK)
+		j->len = old;
+	else if (snapshot)
+	{
+		memmove(j->text, j->text + old, j->len - old);
+		j->len -= old;
+	}
+	j->text[j->len] = '\0';
+	return st;
+}
+
+static bool
+same(const Journal *a, const Journal *b)
+{
+	return a->len == b->len &&
+		   (a->len == 0 || memcmp(a->text, b->text, a->len) == 0);
+}
+
+/* --- files --- */
+
+static void
+index_path(char *path, size_t size, const char *name)
+{
+	snprintf(path, size, "%s/INDEX/%s", dir, name);
+}
+
+static void
+write_all(const char *path, const uint8_t *p, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	struct stat sb;
+
+	CHECK(fd >= 0 && pwrite(fd, p, n, 0) == (ssize_t) n);
+	CHECK(fstat(fd, &sb) == 0);
+	if ((size_t) sb.st_size != n)
+		CHECK(ftruncate(fd, (off_t) n) == 0);
+	CHECK(close(fd) == 0);
+}
+
+static void
+cut_to(uint64_t number, uint64_t len)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/INDEX/MANIFEST-%08" PRIu64, dir, number);
+	CHECK(truncate(path, (off_t) len) == 0);
+}
+
+static uint8_t *
+read_all(const char *path, size_t *np)
+{
+	int fd = open(path, O_RDONLY);
+	struct stat sb;
+	uint8_t *p;
+
+	CHECK(fd >= 0 && fstat(fd, &sb) == 0);
+	*np = (size_t) sb.st_size;
+	p = malloc(*np + 1);
+	CHECK(p != NULL && read(fd, p, *np) == (ssize_t) *np);
+	close(fd);
+	return p;
+}
+
+static FlowStatus
+count_name(void *arg, const char *name)
+{
+	CHECK(strncmp(name, "pgsql_tmp", 9) != 0);
+	++*(int *) arg;
+	return FLOW_OK;
+}
+
+/* INDEX holds CURRENT and one manifest. */
+static void
+check_tidy(void)
+{
+	char path[256];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "%s/INDEX", dir);
+	CHECK_OK(env->list_dir(env, path, count_name, &n));
+	CHECK(n == 2);
+}
+
+/* --- tests --- */
+
+static void
+test_random(CheckRandom *r)
+{
+	Journal want = {0};
+	Journal got = {0};
+	FlowManifestPos pos = {0};
+	FlowManifestPos seen = {0};
+
+	CHECK_STATUS(replay(&got, &seen), FLOW_NOTFOUND);
+	CHECK_OK(write_edit(r, true, &want, &pos));
+	for (int i = 0; i < 300; i++)
+	{
+		CHECK_OK(write_edit(r, check_below(r, 20) == 0, &want, &pos));
+		if (check_below(r, 4) == 0)
+		{
+			CHECK_OK(replay(&got, &seen));
+			CHECK(same(&got, &want));
+			CHECK(memcmp(&seen, &pos, sizeof(pos)) == 0);
+			check_tidy();
+		}
+	}
+	free(want.text);
+	free(got.text);
+	check_passed("random edits");
+}
+
+/* Damaged: an error that names the file and the place. */
+static void
+check_damaged(const char *path)
+{
+	FlowManifestPos pos = {.number = 99};
+	Journal got = {0};
+	FlowStatus st = replay(&got, &pos);
+
+	CHECK(st == FLOW_CORRUPT || st == FLOW_MISMATCH);
+	CHECK(strstr(flow_last_error()->message, path) != NULL);
+	CHECK(strstr(flow_last_error()->message, "offset") != NULL);
+	CHECK(pos.number == 99);
+	free(got.text);
+}
+
+/* The last edit is gone, and the file cut: what was before is all there. */
+static void
+check_torn(const Journal *before, const FlowManifestPos *pos)
+{
+	FlowManifestPos seen;
+	Journal got = {0};
+	char path[256], name[64];
+	struct stat sb;
+
+	CHECK_OK(replay(&got, &seen));
+	CHECK(same(&got, before));
+	CHECK(memcmp(&seen, pos, sizeof(seen)) == 0);
+	snprintf(name, sizeof(name), "MANIFEST-%08" PRIu64, pos->number);
+	index_path(path, sizeof(path), name);
+	CHECK(stat(path, &sb) == 0 && (uint64_t) sb.st_size == pos->offset);
+	free(got.text);
+}
+
+static void
+test_damage(CheckRandom *r)
+{
+	Journal want = {0};
+	FlowManifestPos pos = {0};
+	FlowManifestPos ends[8]; /* behind the header, and behind each frame */
+	Journal journals[8];
+	int nends = 0;
+	char path[256], name[64];
+	uint8_t *file;
+	size_t size;
+
+	for (int i = 0; i < 7; i++)
+	{
+		CHECK_OK(write_edit(r, i == 0, &want, &pos));
+		ends[nends] = pos;
+		journals[nends] =
+			(Journal){strdup(want.text ? want.text : ""), want.len, want.len};
+		nends++;
+	}
+	snprintf(name, sizeof(name), "MANIFEST-%08" PRIu64, pos.number);
+	index_path(path, sizeof(path), name);
+	file = read_all(path, &size);
+	CHECK(size == pos.offset);
+	for (size_t i = 0; i < size; i++)
+	{
+		uint8_t good = file[i];
+
+		for (int bit = 0; bit < 9; bit++)
+		{
+			file[i] = bit < 8 ? (uint8_t) (good ^ 1 << bit) : (uint8_t) ~good;
+			write_all(path, file, size);
+			if (i < ends[nends - 2].offset)
+				check_damaged(path);
+			else
+				check_torn(&journals[nends - 2], &ends[nends - 2]);
+		}
+		file[i] = good;
+	}
+	for (size_t len = 0; len < size; len++)
+	{
+		int last = nends - 1;
+
+		write_all(path, file, len);
+		while (last >= 0 && ends[last].offset > len)
+			last--;
+		if (last < 0)
+			check_damaged(path);
+		else
+			check_torn(&journals[last], &ends[last]);
+	}
+	check_passed("manifest: every flipped bit and every cut");
+
+	/* a tail of zeros, or of what the disk held, is cut */
+	for (int i = 0; i < 100; i++)
+	{
+		uint8_t tail[100] = {0};
+
+		for (size_t k = 0; i > 0 && k < sizeof(tail); k++)
+			tail[k] = (uint8_t) check_random(r);
+		write_all(path, file, size);
+		{
+			int fd = open(path, O_WRONLY | O_APPEND);
+
+			CHECK(fd >= 0 && write(fd, tail, sizeof(tail)) == sizeof(tail));
+			close(fd);
+		}
+		check_torn(&want, &pos);
+	}
+	check_passed("manifest: a torn tail");
+
+	CHECK(unlink(path) == 0);
+	CHECK_STATUS(replay(&want, &pos), FLOW_CORRUPT);
+	{
+		FlowEdit *edit;
+		FlowManifestPos before = pos;
+
+		CHECK_OK(flowi_edit_create(env, &edit));
+		CHECK_STATUS(flowi_manifest_append(env, dir, edit, &pos), FLOW_CORRUPT);
+		CHECK(memcmp(&pos, &before, sizeof(pos)) == 0);
+		flowi_edit_free(edit);
+	}
+	write_all(path, file, size);
+	check_passed("manifest: missing");
+
+	for (int i = 0; i < nends; i++)
+		free(journals[i].text);
+	free(want.text);
+	free(file);
+}
+
+static void
+test_current(void)
+{
+	char path[256];
+	uint8_t *file;
+	size_t size;
+	Journal got = {0};
+	FlowManifestPos pos;
+
+	index_path(path, sizeof(path), "CURRENT");
+	file = read_all(path, &size);
+	for (size_t i = 0; i < size; i++)
+		for (int bit = 0; bit < 8; bit++)
+		{
+			file[i] ^= (uint8_t) (1 << bit);
+			write_all(path, file, size);
+			check_damaged(path);
+			file[i] ^= (uint8_t) (1 << bit);
+		}
+	for (size_t len = 0; len < size; len++)
+	{
+		write_all(path, file, len);
+		check_damaged(path);
+	}
+	write_all(path, file, size + 1); /* read_all has room */
+	check_damaged(path);
+	write_all(path, file, size);
+	CHECK_OK(replay(&got, &pos));
+	free(got.text);
+	free(file);
+	check_passed("CURRENT: every flipped bit and every cut");
+}
+
+/* Damage with checksums that fit: CORRUPT, or an edit that could be. */
+static void
+test_hostile(CheckRandom *r)
+{
+	Journal got = {0};
+	FlowManifestPos start, seen;
+
+	CHECK_OK(replay(&got, &start));
+	for (int i = 0; i < 3000; i++)
+	{
+		FlowManifestPos pos = start;
+		Journal j = {0};
+		FlowEdit *edit;
+		FlowStatus st;
+		size_t at;
+
+		CHECK_OK(flowi_edit_create(env, &edit));
+		for (int k = 0; k < 3; k++)
+			CHECK_OK(add_random_field(r, edit, &j));
+		at = EDIT_BYTES + check_below(r, edit->buf.len - EDIT_BYTES);
+		edit->buf.data[at] = (uint8_t) check_random(r);
+		if (check_below(r, 2))
+			edit->buf.len = at;
+		CHECK_OK(flowi_manifest_append(env, dir, edit, &pos));
+		st = replay(&got, &seen);
+		CHECK(st == FLOW_OK || st == FLOW_CORRUPT);
+		if (st == FLOW_OK)
+			CHECK(memcmp(&seen, &pos, sizeof(pos)) == 0);
+		flowi_edit_free(edit);
+		free(j.text);
+		cut_to(start.number, start.offset);
+	}
+	free(got.text);
+	check_passed("hostile edits under good checksums");
+}
+
+static FlowStatus
+write_some(CheckRandom *r, Journal *j, FlowManifestPos *pos, bool *rewritep)
+{
+	for (int i = 0; i < 4; i++)
+	{
+		bool rewrite = i == 2 || *rewritep;
+
+		*rewritep = true; /* unless this goes well */
+		FLOW_TRY(write_edit(r, rewrite, j, pos));
+		*rewritep = false;
+	}
+	return FLOW_OK;
+}
+
+/*
+ * Fail each operation once, then go on as the engine does, by a rewrite.
+ * After the failure a restart must find all that was acknowledged, and at
+ * most the edit that failed beside it.
+ */
+static void
+test_faults(CheckRandom *r)
+{
+	Journal want = {0};
+	Journal got = {0};
+	FlowManifestPos pos, seen;
+	bool rewrite = true;
+
+	CHECK_OK(replay(&want, &pos));
+	for (int op = 0; op < FLOW_POSIX_NOPS; op++)
+	{
+		FlowStatus st;
+		uint64_t nth = 0;
+
+		if (op == FLOW_POSIX_READ || op == FLOW_POSIX_TRUNCATE)
+			continue; /* not used by writers */
+		do
+		{
+			FlowManifestPos before = pos;
+			uint64_t calls = flow_env_posix_calls(env, op);
+
+			flow_env_posix_fail(env, op, ++nth, 1, 28 /* ENOSPC */);
+			st = write_some(r, &want, &pos, &rewrite);
+			flow_env_posix_fail(env, op, 1, 0, 0);
+			if (st == FLOW_OK)
+				break;
+			CHECK(st == FLOW_FULL || st == FLOW_NOMEM);
+			CHECK(pos.number >= before.number);
+			CHECK(flow_env_posix_calls(env, op) - calls >= nth);
+			CHECK_OK(replay(&got, &seen));
+			if (seen.edit_number == pos.edit_number)
+				CHECK(same(&got, &want));
+			else
+				CHECK(seen.edit_number == pos.edit_number + 1);
+		} while (nth < 1000);
+		CHECK(op == FLOW_POSIX_UNLINK || nth > 1);
+		CHECK_OK(write_edit(r, true, &want, &pos));
+		rewrite = false;
+		CHECK_OK(replay(&got, &seen));
+		CHECK(same(&got, &want));
+		check_tidy();
+	}
+	check_passed("each operation of writers failing once");
+
+	for (int op = 0; op < FLOW_POSIX_NOPS; op++)
+		for (uint64_t nth = 1; nth < 20; nth++)
+		{
+			FlowStatus st;
+
+			flow_env_posix_fail(env, op, nth, 1, 5 /* EIO */);
+			st = replay(&got, &seen);
+			flow_env_posix_fail(env, op, 1, 0, 0);
+			CHECK(st == FLOW_OK || st == FLOW_IOERR || st == FLOW_NOMEM);
+			if (st == FLOW_OK)
+				CHECK(same(&got, &want));
+		}
+	check_passed("each operation of replay failing once");
+	free(want.text);
+	free(got.text);
+}
+
+static FlowStatus
+stop_at(void *arg, const char *name)
+{
+	return strcmp(name, arg) == 0 ? FLOW_INTERRUPTED : FLOW_OK;
+}
+
+/* Stopped at each point: the old state, or for the last one, after the
+ * write, the new one. */
+static void
+test_points(CheckRandom *r)
+{
+	static const char *const points[] = {"manifest-before-append",
+										 "manifest-before-sync",
+										 "manifest-before-current"};
+	Journal want = {0};
+	Journal got = {0};
+	FlowManifestPos pos, seen;
+
+	for (int i = 0; i < 3; i++)
+	{
+		CHECK_OK(replay(&want, &pos));
+		flow_env_posix_set_point(env, stop_at, (void *) points[i]);
+		seen = pos;
+		CHECK_STATUS(write_edit(r, i == 2, &want, &pos), FLOW_INTERRUPTED);
+		CHECK(memcmp(&seen, &pos, sizeof(pos)) == 0);
+		flow_env_posix_set_point(env, NULL, NULL);
+		CHECK_OK(replay(&got, &seen));
+		CHECK(seen.edit_number == pos.edit_number + (i == 1));
+		CHECK(seen.number == pos.number);
+		if (i != 1)
+			CHECK(same(&got, &want));
+		check_tidy();
+	}
+	free(want.text);
+	free(got.text);
+	check_passed("stopped at each point");
+}
+
+static void
+test_misuse(void)
+{
+	FlowTxnInfo txns[2] = {{.seq_first = 5, .seq_last = 9},
+						   {.seq_first = 9, .seq_last = 10}};
+	FlowEdit *edit;
+
+	CHECK_OK(flowi_edit_create(env, &edit));
+	CHECK_STATUS(flowi_edit_txns(edit, 1, txns, 2), FLOW_INVALID);
+	txns[0].seq_last = 4;
+	CHECK_STATUS(flowi_edit_txns(edit, 1, txns, 1), FLOW_INVALID);
+	txns[0].seq_last = UINT64_MAX;
+	CHECK_STATUS(flowi_edit_txns(edit, 1, txns, 2), FLOW_INVALID);
+	CHECK_OK(flowi_edit_txns(edit, 1, txns, 1));
+	flowi_edit_free(edit);
+	flowi_edit_free(NULL);
+	check_passed("misuse is refused");
+}
+
+int
+main(int argc, char **argv)
+{
+	CheckRandom r = check_seed(argc, argv);
+	char path[256];
+	Journal got = {0};
+	FlowManifestPos pos;
+
+	CHECK(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/INDEX", dir);
+	CHECK(mkdir(path, 0700) == 0);
+	CHECK_OK(flow_env_posix_create(1 << 20, &env));
+	test_random(&r);
+	test_damage(&r);
+	test_current();
+	test_hostile(&r);
+	test_faults(&r);
+	test_points(&r);
+	test_misuse();
+
+	CHECK_OK(replay(&got, &pos));
+	free(got.text);
+	index_path(path, sizeof(path), "CURRENT");
+	CHECK(unlink(path) == 0);
+	snprintf(path, sizeof(path), "%s/INDEX/MANIFEST-%08" PRIu64, dir,
+			 pos.number);
+	CHECK(unlink(path) == 0);
+	snprintf(path, sizeof(path), "%s/INDEX", dir);
+	CHECK(rmdir(path) == 0 && rmdir(dir) == 0);
+	flow_env_posix_free(env);
+	return 0;
+}

@@ -1,0 +1,498 @@
+/*-------------------------------------------------------------------------
+ * memtable_test.c
+ *	  The memtable against a sorted array, both directions, with and without
+ *	  a writer at work; what staging leaves behind.
+ *-------------------------------------------------------------------------
+ */
+#include "check.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "../env_posix.h"
+#include "../memtable.h"
+#include "../region.h"
+
+#define MAX_VERSIONS 20000
+#define NSTORES 3
+
+typedef struct Version
+{
+	uint32_t store;
+	uint32_t key; /* 4 bytes, big endian; 0 is the empty key */
+	int64_t ts;
+	uint64_t seq;
+	uint64_t xid;
+	uint32_t cid;
+	FlowOp op;
+	int64_t expire_at;
+	uint32_t value; /* repeated value % 50 times */
+} Version;
+
+static Version model[MAX_VERSIONS];
+static size_t model_n;
+
+static uint32_t
+put_key(uint32_t no, uint8_t *key)
+{
+	for (int i = 0; i < 4; i++)
+		key[i] = (uint8_t) (no >> (24 - 8 * i));
+	return no == 0 ? 0 : 4;
+}
+
+static int
+identity_cmp(const Version *a, const Version *b)
+{
+	if (a->store != b->store)
+		return a->store < b->store ? -1 : 1;
+	if (a->key != b->key)
+		return a->key < b->key ? -1 : 1;
+	return (a->ts > b->ts) - (a->ts < b->ts);
+}
+
+static int
+version_cmp(const void *a, const void *b)
+{
+	const Version *x = a;
+	const Version *y = b;
+	int c = identity_cmp(x, y);
+
+	return c ? c : (x->seq < y->seq) - (x->seq > y->seq);
+}
+
+static uint64_t
+write_used(FlowEnv *env)
+{
+	uint64_t total, used, meta_total, meta_used;
+
+	flow_region_usage(env, env->region, &total, &used, &meta_total, &meta_used);
+	return used;
+}
+
+/* A random batch: sorted identities, each once a step. */
+static void
+make_batch(CheckRandom *r, FlowBatchWriter *bw, uint64_t start)
+{
+	uint64_t xid = check_below(r, 5);
+	uint32_t nsteps = 1 + (uint32_t) check_below(r, 4);
+
+	flowi_batch_begin(bw, xid);
+	for (uint32_t step = 0; step < nsteps; step++)
+	{
+		size_t first = model_n;
+		size_t n = 1 + check_below(r, 40);
+		size_t kept = first;
+		uint32_t cid = (uint32_t) check_below(r, 100);
+
+		for (size_t i = 0; i < n; i++)
+			model[model_n++] =
+				(Version){.store = 1 + (uint32_t) check_below(r, NSTORES),
+						  .key = (uint32_t) check_below(r, 30),
+						  .ts = (int64_t) check_below(r, 8) - 4,
+						  .seq = start + step,
+						  .xid = xid,
+						  .cid = cid,
+						  .op = check_below(r, 4) ? FLOW_PUT : FLOW_DELETE,
+						  .expire_at = (int64_t) check_random(r),
+						  .value = (uint32_t) check_random(r)};
+		qsort(&model[first], n, sizeof(Version), version_cmp);
+		CHECK_OK(flowi_batch_step(bw, cid));
+		for (size_t i = first; i < model_n; i++)
+		{
+			uint8_t key[4];
+			uint8_t value[50];
+			const Version *v = &model[i];
+
+			if (i > first && identity_cmp(&model[kept - 1], v) == 0)
+				continue;
+			memset(value, (int) v->value, sizeof(value));
+			CHECK_OK(flowi_batch_add(bw, v->op, v->store, key,
+									 put_key(v->key, key), v->ts, v->expire_at,
+									 value, v->value % 50));
+			model[kept++] = *v;
+		}
+		model_n = kept;
+	}
+}
+
+static void
+check_rec(const FlowRec *rec, const Version *v)
+{
+	uint8_t key[4];
+
+	CHECK(rec->key_bytes == put_key(v->key, key));
+	CHECK(memcmp(rec->key, key, rec->key_bytes) == 0);
+	CHECK(rec->ts == v->ts && rec->seq == v->seq && rec->op == v->op);
+	CHECK(rec->expire_at == v->expire_at);
+	CHECK(rec->txn->xid == v->xid && rec->txn->cid == v->cid);
+	CHECK(rec->txn->seq_first == v->seq && rec->txn->seq_last == v->seq);
+	CHECK(rec->txn->state ==
+		  (v->xid == 0 ? FLOW_TXN_SETTLED : FLOW_TXN_UNKNOWN));
+	if (v->op == FLOW_DELETE)
+	{
+		CHECK(rec->value == NULL && rec->value_bytes == 0);
+		return;
+	}
+	CHECK(rec->value != NULL && rec->value_bytes == v->value % 50);
+	for (uint32_t i = 0; i < rec->value_bytes; i++)
+		CHECK(rec->value[i] == (uint8_t) v->value);
+}
+
+/* The model in the order of an iterator: identities in its direction,
+ * versions newest first. */
+static size_t
+expected_order(const Version *sorted, uint32_t store, bool reverse,
+			   const Version **out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < model_n;)
+	{
+		size_t j = i + 1;
+
+		while (j < model_n && identity_cmp(&sorted[i], &sorted[j]) == 0)
+			j++;
+		if (sorted[i].store == store)
+		{
+			if (reverse)
+				memmove(out + (j - i), out, n * sizeof(*out));
+			for (size_t k = i; k < j; k++)
+				out[reverse ? k - i : n + k - i] = &sorted[k];
+			n += j - i;
+		}
+		i = j;
+	}
+	return n;
+}
+
+static void
+check_memtable(FlowEnv *env, FlowMemtable *mt, CheckRandom *r)
+{
+	static Version sorted[MAX_VERSIONS];
+	static const Version *order[MAX_VERSIONS];
+
+	memcpy(sorted, model, model_n * sizeof(Version));
+	qsort(sorted, model_n, sizeof(Version), version_cmp);
+	CHECK(atomic_load(&mt->records) == model_n);
+	for (uint32_t store = 0; store < NSTORES + 2; store++)
+		for (int reverse = 0; reverse < 2; reverse++)
+		{
+			size_t n = expected_order(sorted, store, reverse, order);
+			FlowIter *it;
+
+			CHECK_OK(flowi_memtable_iter(env, mt, store, reverse, &it));
+			for (int round = 0; round < 20; round++)
+			{
+				uint8_t key[4];
+				Version target = {.store = store,
+								  .key = (uint32_t) check_below(r, 32),
+								  .ts = (int64_t) check_below(r, 10) - 5};
+				FlowSeek to = {.key = key,
+							   .ts = target.ts,
+							   .after = check_below(r, 2),
+							   .unbounded = round == 0};
+				size_t i = 0;
+				FlowStatus st;
+
+				to.key_bytes = put_key(target.key, key);
+				for (; i < n && !to.unbounded; i++)
+				{
+					int c = identity_cmp(order[i], &target);
+
+					c = reverse ? -c : c;
+					if (c > 0 || (c == 0 && !to.after))
+						break;
+				}
+				for (st = it->seek(it, &to); st == FLOW_OK; st = it->next(it))
+				{
+					CHECK(i < n);
+					check_rec(&it->cur, order[i++]);
+				}
+				CHECK(st == FLOW_END && i == n);
+			}
+			it->free(it);
+		}
+}
+
+static FlowStatus
+count_txn(void *arg, FlowTxn *txn)
+{
+	CHECK(txn->seq_first > 0 && txn->seq_first == txn->seq_last);
+	++*(uint64_t *) arg;
+	return FLOW_OK;
+}
+
+static void
+test_model(FlowEnv *env, CheckRandom *r)
+{
+	FlowMemtable *mt = flowi_memtable_create(env);
+	FlowBatchWriter *bw;
+	uint64_t pos = 1;
+	uint64_t steps = 0;
+	uint64_t seen = 0;
+	uint32_t store;
+
+	CHECK(mt != NULL && atomic_load(&mt->first_pos) == UINT64_MAX);
+	CHECK_STATUS(flowi_memtable_next_store(mt, 0, &store), FLOW_NOTFOUND);
+	CHECK_OK(flowi_batch_writer_create(env, &bw));
+	model_n = 0;
+	check_memtable(env, mt, r);
+	for (int batch = 0; batch < 100; batch++)
+	{
+		const void *rec;
+		size_t rec_bytes;
+		FlowBatchHeader hdr;
+		const uint8_t *payload;
+		size_t before = model_n;
+		uint64_t bytes = atomic_load(&mt->bytes);
+
+		make_batch(r, bw, pos);
+		CHECK_OK(flowi_batch_finish(bw, &rec, &rec_bytes, &hdr, &payload));
+		CHECK_OK(flowi_memtable_stage(env, mt, &hdr, payload));
+		if (check_below(r, 5) == 0)
+		{
+			flowi_memtable_unstage(env, mt);
+			model_n = before;
+			CHECK(atomic_load(&mt->bytes) == bytes);
+			continue;
+		}
+		flowi_memtable_link(mt, pos, pos + 100);
+		CHECK(atomic_load(&mt->last_end) == pos + 100);
+		CHECK(atomic_load(&mt->bytes) > bytes);
+		pos += 100;
+		steps += hdr.nsteps;
+		if (batch % 10 == 0)
+			check_memtable(env, mt, r);
+	}
+	check_memtable(env, mt, r);
+	CHECK_OK(flowi_memtable_each_txn(mt, count_txn, &seen));
+	CHECK(seen == steps);
+	for (uint32_t from = 1; from <= NSTORES; from++)
+	{
+		CHECK_OK(flowi_memtable_next_store(mt, from, &store));
+		CHECK(store == from);
+	}
+	CHECK_STATUS(flowi_memtable_next_store(mt, NSTORES + 1, &store),
+				 FLOW_NOTFOUND);
+	flowi_memtable_ref(mt);
+	flowi_memtable_unref(env, mt);
+	CHECK(write_used(env) > 0);
+	flowi_memtable_unref(env, mt);
+	CHECK(write_used(env) == 0);
+	flowi_batch_writer_free(bw);
+	check_passed("memtable against the model");
+}
+
+/* No room, or a bad batch: nothing is left behind. */
+static void
+test_refusals(FlowEnv *env)
+{
+	FlowMemtable *mt = flowi_memtable_create(env);
+	FlowBatchWriter *bw;
+	uint8_t *value = calloc(1, 100000);
+	const void *rec;
+	size_t rec_bytes;
+	FlowBatchHeader hdr;
+	const uint8_t *payload;
+	uint64_t pos = 1;
+	FlowStatus st;
+	uint64_t used;
+
+	CHECK_OK(flowi_batch_writer_create(env, &bw));
+	for (uint8_t i = 0; i < 20; i++)
+		CHECK_OK(flowi_batch_add(bw, FLOW_PUT, 1, &i, 1, 0, 0, value, 100000));
+	CHECK_OK(flowi_batch_finish(bw, &rec, &rec_bytes, &hdr, &payload));
+	for (;;)
+	{
+		used = write_used(env);
+		st = flowi_memtable_stage(env, mt, &hdr, payload);
+		if (st != FLOW_OK)
+			break;
+		flowi_memtable_link(mt, pos, pos + 24);
+		pos += 24;
+	}
+	CHECK(st == FLOW_BUSY && pos > 24);
+	CHECK(write_used(env) == used && mt->staged == NULL);
+	CHECK(atomic_load(&mt->records) == (pos - 1) / 24 * 20);
+	flowi_memtable_unref(env, mt);
+	CHECK(write_used(env) == 0);
+
+	mt = flowi_memtable_create(env);
+	used = write_used(env);
+	hdr.nops++;
+	CHECK_STATUS(flowi_memtable_stage(env, mt, &hdr, payload), FLOW_CORRUPT);
+	CHECK(write_used(env) == used && mt->staged == NULL);
+	flowi_memtable_unref(env, mt);
+	CHECK(write_used(env) == 0);
+	flowi_batch_writer_free(bw);
+	free(value);
+	check_passed("memtable refusals");
+}
+
+/* ------------------------------------------------------ one writer, three readers */
+
+#define HOSTS 50
+#define ROUNDS 400
+
+typedef struct Race
+{
+	FlowEnv *env;
+	FlowMemtable *mt;
+	_Atomic bool done;
+	_Atomic uint64_t rounds_read;
+} Race;
+
+/*
+ * Round i writes every host once at ts i / 2, in every third round in two
+ * steps of half the hosts, value = host.  So each (host, ts) has at most two
+ * versions.
+ */
+static void *
+write_race(void *arg)
+{
+	Race *race = arg;
+	FlowBatchWriter *bw;
+
+	CHECK_OK(flowi_batch_writer_create(race->env, &bw));
+	for (uint64_t i = 0; i < ROUNDS; i++)
+	{
+		const void *rec;
+		size_t rec_bytes;
+		FlowBatchHeader hdr;
+		const uint8_t *payload;
+
+		flowi_batch_begin(bw, 1 + i % 2);
+		for (uint32_t k = 0; k < HOSTS; k++)
+		{
+			/* descending halves: the second step goes back */
+			uint32_t host = i % 3 ? k : (k + HOSTS / 2) % HOSTS;
+			uint8_t key[4];
+
+			if (k == 0 || (i % 3 == 0 && k == HOSTS / 2))
+				CHECK_OK(flowi_batch_step(bw, (uint32_t) i));
+			CHECK_OK(flowi_batch_add(bw, FLOW_PUT, 7, key,
+									 put_key(host + 1, key), (int64_t) i / 2,
+									 FLOW_NEVER, key, 4));
+		}
+		CHECK_OK(flowi_batch_finish(bw, &rec, &rec_bytes, &hdr, &payload));
+		CHECK_OK(flowi_memtable_stage(race->env, race->mt, &hdr, payload));
+		flowi_memtable_link(race->mt, 1 + i * 100, 1 + i * 100 + 50);
+	}
+	atomic_store(&race->done, true);
+	flowi_batch_writer_free(bw);
+	return NULL;
+}
+
+/* One whole walk: order, completeness of what was linked before it began. */
+static void
+walk_race(Race *race, FlowIter *it, bool reverse)
+{
+	uint64_t last_end =
+		atomic_load_explicit(&race->mt->last_end, memory_order_acquire);
+	uint64_t before = 0;
+	FlowSeek all = {.unbounded = true};
+	FlowRec last = {0};
+	FlowStatus st;
+
+	for (st = it->seek(it, &all); st == FLOW_OK; st = it->next(it))
+	{
+		const FlowRec *rec = &it->cur;
+		int c = last.key == NULL
+					? 1
+					: flowi_identity_cmp(rec->key, rec->key_bytes, rec->ts,
+										 last.key, last.key_bytes, last.ts);
+
+		if (last.key != NULL && reverse)
+			c = -c;
+		CHECK(c > 0 || (c == 0 && rec->seq < last.seq));
+		CHECK(rec->value_bytes == 4 && memcmp(rec->value, rec->key, 4) == 0);
+		CHECK(rec->txn->seq_first == rec->seq && rec->txn->xid >= 1);
+		CHECK((uint64_t) rec->ts == (rec->seq - 1) / 100 / 2);
+		CHECK(rec->txn->cid == (rec->seq - 1) / 100);
+		if (rec->seq < last_end)
+			before++;
+		last = *rec;
+	}
+	CHECK(st == FLOW_END);
+	/* rounds linked before the walk began: each has all its hosts */
+	CHECK(before == (last_end == 0 ? 0 : (last_end / 100 + 1) * HOSTS));
+}
+
+/* From random places on, a few steps. */
+static void
+seek_race(FlowIter *it, bool reverse, CheckRandom *r)
+{
+	for (int i = 0; i < 20; i++)
+	{
+		uint8_t key[4];
+		FlowSeek to = {.key = key, .ts = (int64_t) check_below(r, ROUNDS / 2)};
+		FlowStatus st;
+		int steps = 0;
+
+		to.key_bytes = put_key(1 + (uint32_t) check_below(r, HOSTS), key);
+		to.after = check_below(r, 2);
+		for (st = it->seek(it, &to); st == FLOW_OK && steps < 5;
+			 st = it->next(it), steps++)
+		{
+			int c = flowi_identity_cmp(it->cur.key, it->cur.key_bytes,
+									   it->cur.ts, key, to.key_bytes, to.ts);
+
+			CHECK(reverse ? c <= -(int) to.after : c >= (int) to.after);
+		}
+	}
+}
+
+static void *
+read_race(void *arg)
+{
+	Race *race = arg;
+	CheckRandom r = {(uintptr_t) &r};
+	bool done;
+
+	do
+	{
+		bool reverse = check_below(&r, 2);
+		FlowIter *it;
+
+		done = atomic_load(&race->done);
+		CHECK_OK(flowi_memtable_iter(race->env, race->mt, 7, reverse, &it));
+		walk_race(race, it, reverse);
+		seek_race(it, reverse, &r);
+		it->free(it);
+		atomic_fetch_add(&race->rounds_read, 1);
+	} while (!done);
+	return NULL;
+}
+
+static void
+test_race(FlowEnv *env)
+{
+	Race race = {.env = env, .mt = flowi_memtable_create(env)};
+	pthread_t threads[4];
+
+	for (int i = 0; i < 4; i++)
+		CHECK(pthread_create(&threads[i], NULL, i ? read_race : write_race,
+							 &race) == 0);
+	for (int i = 0; i < 4; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	CHECK(atomic_load(&race.rounds_read) >= 3);
+	CHECK(atomic_load(&race.mt->records) == HOSTS * ROUNDS);
+	flowi_memtable_unref(env, race.mt);
+	CHECK(write_used(env) == 0);
+	check_passed("memtable with readers at work");
+}
+
+int
+main(int argc, char **argv)
+{
+	CheckRandom r = check_seed(argc, argv);
+	FlowEnv *env;
+
+	CHECK_OK(flow_env_posix_create(16u << 20, &env));
+	test_model(env, &r);
+	test_refusals(env);
+	for (int i = 0; i < 5; i++)
+		test_race(env);
+	flow_env_posix_free(env);
+	return 0;
+}

@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ * txbuf_impl.h
+ *	  The layout of a transaction's private buffer, for txbuf*.c only.
+ *
+ * Entries stand in the order of arrival in a list of chunks; an entry never
+ * moves while it lives:
+ *
+ *	 front -> | dropped | entry | entry | -> | entry | .. | <- tail
+ *	                     ^ start                    ^ used
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOW_TXBUF_IMPL_H
+#define FLOW_TXBUF_IMPL_H
+
+#include "coding.h"
+#include "txbuf.h"
+
+typedef struct TxEntry
+{
+	uint64_t no; /* place in the order of arrival */
+	uint64_t xid;
+	int64_t ts;
+	int64_t expire_at;
+	uint32_t cid;
+	uint32_t store_id;
+	uint32_t value_bytes;
+	uint16_t key_bytes;
+	uint8_t op; /* FlowOp */
+	uint8_t unused;
+	uint8_t data[]; /* key, value; padded to 8 */
+} TxEntry;
+
+typedef struct TxChunk
+{
+	struct TxChunk *next;
+	struct TxChunk *prev;
+	size_t cap;	  /* bytes of data */
+	size_t start; /* first live entry */
+	size_t used;  /* end of the last one; start < used */
+	uint8_t data[];
+} TxChunk;
+
+/* Before an entry, or behind the last one of a chunk; chunk NULL: nowhere. */
+typedef struct TxPos
+{
+	TxChunk *chunk;
+	size_t off;
+} TxPos;
+
+struct FlowTxBuf
+{
+	FlowEnv *env;
+	TxChunk *front;
+	TxChunk *tail;
+	TxChunk *spare;		/* kept for reuse, or NULL */
+	size_t chunk_bytes; /* size of the next chunk */
+	size_t bytes;		/* of live entries */
+	uint64_t front_no;	/* number of the first live entry */
+	uint64_t next_no;	/* number the next one gets */
+	uint64_t generation;
+
+	/* index: entries front_no .. index_upto - 1, sorted */
+	FlowBuf index; /* of const TxEntry * */
+	FlowBuf scratch;
+	uint64_t index_upto;
+	TxPos index_pos; /* of entry index_upto; chunk NULL: the front */
+};
+
+static inline size_t
+txentry_bytes(const TxEntry *e)
+{
+	return FLOW_ALIGN8(sizeof(TxEntry) + e->key_bytes + e->value_bytes);
+}
+
+static inline const uint8_t *
+txentry_value(const TxEntry *e)
+{
+	return e->op == FLOW_DELETE ? NULL : e->data + e->key_bytes;
+}
+
+/* Store, key, ts; not the order of arrival. */
+static inline int
+txentry_cmp(const TxEntry *a, const TxEntry *b)
+{
+	if (a->store_id != b->store_id)
+		return a->store_id < b->store_id ? -1 : 1;
+	return flowi_identity_cmp(a->data, a->key_bytes, a->ts, b->data,
+							  b->key_bytes, b->ts);
+}
+
+static inline TxPos
+txbuf_front(const FlowTxBuf *buf)
+{
+	return (TxPos){buf->front, buf->front ? buf->front->start : 0};
+}
+
+/* The entry at *pos, stepping into the next chunk; NULL behind the last. */
+static inline const TxEntry *
+txbuf_at(TxPos *pos)
+{
+	if (pos->chunk != NULL && pos->off == pos->chunk->used)
+	{
+		if (pos->chunk->next == NULL)
+			return NULL;
+		pos->chunk = pos->chunk->next;
+		pos->off = pos->chunk->start;
+	}
+	return pos->chunk ? (const TxEntry *) (pos->chunk->data + pos->off) : NULL;
+}
+
+/* Forget all entries before pos, whose number is no. */
+extern void flowi_txbuf_drop_front(FlowTxBuf *buf, TxPos pos, uint64_t no);
+
+/* txbuf_sort.c: stable, cheap on what is sorted in parts; NOMEM. */
+extern FlowStatus flowi_txbuf_sort(const TxEntry **a, size_t n,
+								   FlowBuf *scratch) FLOW_MUST_CHECK;
+/* Where e belongs in the sorted a[0 .. n): behind its equals. */
+extern size_t flowi_txbuf_behind(const TxEntry **a, size_t n, const TxEntry *e);
+
+#endif /* FLOW_TXBUF_IMPL_H */
