@@ -1,0 +1,205 @@
+# shellcheck shell=bash
+# Shared by run-tests, demo and bench/run: a private copy of PostgreSQL with
+# the extension in it, in a directory of its own that is removed again.
+#
+# The caller sets "work" with make_work; everything lives below it, owned by
+# an unprivileged user, and every program started there runs from there.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export LC_ALL=C TZ=UTC
+# A make above us must not talk to the makes below, and no setting of the
+# caller's may lead psql to a server that is not ours.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
+for variable in ${!PG*}; do
+    [ "$variable" = PG_CONFIG ] || unset "$variable"
+done
+
+say()
+{
+    printf '%s\n' "$*"
+}
+
+die()
+{
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# find_pg_config: sets pg_config.  15 is what we are tested with, so it goes
+# before whatever comes first in PATH.
+find_pg_config()
+{
+    pg_config=${PG_CONFIG:-pg_config}
+    if [ "$pg_config" = pg_config ] && [ -x /usr/lib/postgresql/15/bin/pg_config ]; then
+        pg_config=/usr/lib/postgresql/15/bin/pg_config
+    fi
+    command -v "$pg_config" >/dev/null || die "no $pg_config: set PG_CONFIG"
+}
+
+# make_work NAME: sets work, and as_user, the words before a command that make
+# the unprivileged user run it: PostgreSQL refuses to run as root.
+make_work()
+{
+    local base=${TMPDIR:-/tmp} user
+    # A unix socket's path must fit into 107 bytes.
+    [ ${#base} -le 50 ] || base=/tmp
+    work=$(mktemp -d "$base/flowdb-$1.XXXXXX")
+    as_user=(env "HOME=$work")
+    if [ "$(id -u)" = 0 ]; then
+        user=$(id -un postgres 2>/dev/null || echo nobody)
+        chown "$user:" "$work"
+        as_user=(setpriv "--reuid=$user" "--regid=$(id -gn "$user")"
+            --init-groups env "HOME=$work")
+    fi
+    # Some directories above us may be closed to that user.
+    cd "$work" || die "cannot enter $work"
+}
+
+# run LIMIT COMMAND...: COMMAND in a process group of its own, for at most
+# LIMIT seconds, so that a signal to us can end all of it.
+job=
+run()
+{
+    local rc=0
+    set -m
+    timeout -k 10 "$@" </dev/null 3>&- 4>&- &
+    job=$!
+    set +m
+    wait "$job" || rc=$?
+    job=
+    return "$rc"
+}
+
+# copy_postgres: sets inst, bin and private_config.  The server resolves
+# symbolic links of its program and looks for its files relative to that, so
+# bin/ holds real files; the rest is links.
+copy_postgres()
+{
+    local dir
+    inst=$work/inst
+    for dir in bindir sharedir pkglibdir; do
+        mkdir -p "$inst$("$pg_config" --$dir)"
+    done
+    bin=$inst$("$pg_config" --bindir)
+    dir=$("$pg_config" --pkgincludedir)
+    mkdir -p "$inst${dir%/*}"
+    cp "$(realpath "$("$pg_config" --bindir)")"/* "$bin/"
+    for dir in sharedir pkglibdir pkgincludedir; do
+        cp -rsT "$("$pg_config" --$dir)" "$inst$("$pg_config" --$dir)"
+    done
+    rm -f "$inst$("$pg_config" --sharedir)"/extension/flowdb_fdw[.-]* \
+        "$inst$("$pg_config" --pkglibdir)"/flowdb_fdw.so
+    private_config=$bin/pg_config # tells the paths of the copy
+}
+
+# copy_source: sets src.  Building out of the tree keeps versions and kinds
+# of builds apart, and the tree clean.
+copy_source()
+{
+    src=$work/src
+    mkdir "$src"
+    tar -C "$top" --exclude=./.git --exclude=./build --exclude=./tmp_check \
+        '--exclude=./engine/build*' --exclude='*.[oad]' --exclude='*.so' \
+        -cf - . | tar -C "$src" --no-same-owner -xf -
+}
+
+# own_work: hands all that was made so far to the unprivileged user.
+own_work()
+{
+    if [ "$(id -u)" = 0 ]; then
+        chown -R --reference="$work" "$work"
+    fi
+}
+
+# make_in LIMIT ARGUMENTS...: make in the copied source, unprivileged.
+make_in()
+{
+    local limit=$1
+    shift
+    run "$limit" "${as_user[@]}" make -s -C "$src" "PG_CONFIG=$private_config" "$@"
+}
+
+# init_cluster DATA: a cluster that only its own user can reach, by a socket
+# in $work.  Settings are read from standard input.
+init_cluster()
+{
+    "${as_user[@]}" "$bin/initdb" -D "$1" -A trust -N -E UTF8 --locale=C \
+        -U postgres >"$work/initdb.log" 2>&1 || {
+        cat "$work/initdb.log" >&2
+        die "initdb failed"
+    }
+    {
+        echo "listen_addresses = ''"
+        echo "unix_socket_directories = '$work'"
+        echo "unix_socket_permissions = 0700"
+        echo "shared_preload_libraries = 'flowdb_fdw'"
+        cat
+    } >>"$1/postgresql.conf"
+}
+
+# A server that outlives us must not hold our descriptors: somebody may wait
+# for the end of our output.
+start_server() # DATA
+{
+    "${as_user[@]}" "$bin/pg_ctl" -s -w -t 300 -D "$1" -l "$1.log" start 3>&- 4>&- || {
+        tail -n 30 "$1.log" >&2
+        # shellcheck disable=SC2034 # for the caller
+        log_shown=1
+        die "the server did not start"
+    }
+}
+
+stop_server() # DATA [MODE]
+{
+    "${as_user[@]}" "$bin/pg_ctl" -s -w -t 300 -D "$1" -m "${2:-fast}" stop
+}
+
+# descendants PID: PID and all processes below it; procps may be missing.
+descendants()
+{
+    cat /proc/[0-9]*/stat 2>/dev/null | awk -v root="$1" '
+        { pid = $1; sub(/^.*\) /, ""); children[$2] = children[$2] " " pid }
+        function show(pid, list, n, i) {
+            print pid
+            n = split(children[pid], list, " ")
+            for (i = 1; i <= n; i++) show(list[i])
+        }
+        END { show(root) }'
+}
+
+# ours: pids of all processes that run a program below $work.
+ours()
+{
+    local exe
+    for exe in /proc/[0-9]*/exe; do
+        case $(readlink "$exe" 2>/dev/null || true) in
+            "$work"/*) exe=${exe%/exe} && echo "${exe#/proc/}" ;;
+        esac
+    done
+}
+
+# remove_work: ends whatever still runs in $work, and removes it.  A server
+# is asked for an immediate shutdown first: it leaves no shared memory behind.
+remove_work()
+{
+    local pids try signal=QUIT
+    [ -n "${work:-}" ] && [ -d "$work" ] || return 0
+    cd /
+    if [ -n "$job" ]; then
+        kill -TERM -- "-$job" 2>/dev/null || true
+        for try in 1 2 3 4 5; do
+            kill -0 -- "-$job" 2>/dev/null || break
+            sleep 0.5
+        done
+        kill -KILL -- "-$job" 2>/dev/null || true
+    fi
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        pids=$(ours)
+        [ -n "$pids" ] || break
+        [ "$try" -lt 6 ] || signal=KILL
+        # shellcheck disable=SC2086 # a list
+        kill -"$signal" $pids 2>/dev/null || true
+        sleep 0.3
+    done
+    rm -rf "$work"
+}

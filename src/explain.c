@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ * explain.c
+ *	  What EXPLAIN says about scans and writes of ours.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+#include "fdw.h"
+
+/* A store named after its table's oid says nothing new: only if VERBOSE. */
+static void
+explain_store(const FlowdbTable *table, ExplainState *es)
+{
+	char by_oid[16];
+
+	snprintf(by_oid, sizeof(by_oid), "%u", table->relid);
+	if (es->verbose || strcmp(table->store, by_oid) != 0)
+		ExplainPropertyText("FlowDB Store", table->store, es);
+}
+
+static void
+explain_bounds(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	List *context;
+	bool prefix = list_length(es->rtable) > 1 || es->verbose;
+
+	if (plan->fdw_recheck_quals == NIL)
+		return;
+	context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
+	ExplainPropertyText(
+		"FlowDB Bounds",
+		deparse_expression((Node *) make_ands_explicit(plan->fdw_recheck_quals),
+						   context, prefix, false),
+		es);
+}
+
+static void
+explain_counter(const char *label, uint64 value, ExplainState *es)
+{
+	ExplainPropertyInteger(label, NULL, (int64) value, es);
+}
+
+/* Counters of the executed scan, all loops together. */
+static void
+explain_stats(FlowdbScanState *state, ExplainState *es)
+{
+	FlowScanStats s;
+
+	flowdb_scan_stats(state, &s);
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		explain_counter("SSTables Read", s.ssts_read, es);
+		explain_counter("SSTables Skipped", s.ssts_skipped, es);
+		explain_counter("Blocks Read", s.blocks_read, es);
+		explain_counter("Blocks Skipped", s.blocks_skipped, es);
+		explain_counter("Rows from Memory", s.rows_memtable, es);
+		explain_counter("Rows from SSTables", s.rows_sst, es);
+		explain_counter("Rows from Transaction", s.rows_own, es);
+		explain_counter("Versions Hidden", s.versions_hidden, es);
+		return;
+	}
+	ExplainPropertyText(
+		"FlowDB Reads",
+		psprintf("SSTables " UINT64_FORMAT " (skipped " UINT64_FORMAT
+				 "), blocks " UINT64_FORMAT " (skipped " UINT64_FORMAT ")",
+				 s.ssts_read, s.ssts_skipped, s.blocks_read, s.blocks_skipped),
+		es);
+	ExplainPropertyText(
+		"FlowDB Rows",
+		psprintf("memory " UINT64_FORMAT ", SSTables " UINT64_FORMAT
+				 ", transaction " UINT64_FORMAT ", hidden " UINT64_FORMAT,
+				 s.rows_memtable, s.rows_sst, s.rows_own, s.versions_hidden),
+		es);
+}
+
+void
+flowdbExplainForeignScan(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	FlowdbScanState *state = node->fdw_state;
+	int flags = linitial_int(list_nth(plan->fdw_private, FLOWDB_SCAN_FLAGS));
+
+	explain_store(state->table, es);
+	explain_bounds(node, es);
+	if (flags & FLOWDB_SCAN_REVERSE)
+		ExplainPropertyText("Direction", "backward", es);
+	if (flags & FLOWDB_SCAN_COLLATION)
+		ExplainPropertyText("Not pushed", "collation", es);
+	if (es->analyze && state->db)
+		explain_stats(state, es);
+}
+
+void
+flowdbExplainForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
+						   List *fdw_private, int subplan_index,
+						   ExplainState *es)
+{
+	explain_store(flowdb_table_get(rinfo->ri_RelationDesc), es);
+}

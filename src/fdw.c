@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ * fdw.c
+ *	  The handler: fills FdwRoutine, nothing else.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "fdw.h"
+
+PG_FUNCTION_INFO_V1(flowdb_fdw_handler);
+
+/*
+ * UPDATE, DELETE and TRUNCATE have no callbacks: core refuses them with an
+ * error of its own.
+ */
+Datum
+flowdb_fdw_handler(PG_FUNCTION_ARGS)
+{
+	FdwRoutine *routine = makeNode(FdwRoutine);
+
+	routine->GetForeignRelSize = flowdbGetForeignRelSize;
+	routine->GetForeignPaths = flowdbGetForeignPaths;
+	routine->GetForeignPlan = flowdbGetForeignPlan;
+	routine->IsForeignScanParallelSafe = flowdbIsForeignScanParallelSafe;
+
+	routine->BeginForeignScan = flowdbBeginForeignScan;
+	routine->IterateForeignScan = flowdbIterateForeignScan;
+	routine->ReScanForeignScan = flowdbReScanForeignScan;
+	routine->EndForeignScan = flowdbEndForeignScan;
+
+	routine->IsForeignRelUpdatable = flowdbIsForeignRelUpdatable;
+	routine->PlanForeignModify = flowdbPlanForeignModify;
+	routine->BeginForeignModify = flowdbBeginForeignModify;
+	routine->ExecForeignInsert = flowdbExecForeignInsert;
+	routine->EndForeignModify = flowdbEndForeignModify;
+	routine->BeginForeignInsert = flowdbBeginForeignInsert;
+	routine->EndForeignInsert = flowdbEndForeignInsert;
+
+	routine->ExplainForeignScan = flowdbExplainForeignScan;
+	routine->ExplainForeignModify = flowdbExplainForeignModify;
+
+	PG_RETURN_POINTER(routine);
+}

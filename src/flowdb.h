@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ * flowdb.h
+ *	  The one internal header of the PostgreSQL layer, in sections by file.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOWDB_H
+#define FLOWDB_H
+
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xlogdefs.h"
+#include "foreign/fdwapi.h"
+#include "foreign/foreign.h"
+#include "nodes/pathnodes.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/lwlock.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+#include "../engine/env.h"
+#include "../engine/flow.h"
+#include "compat.h"
+
+#define FLOWDB_EXTENSION "flowdb_fdw"
+
+/*
+ * Id of the WAL resource manager, from the range for extensions (128 to
+ * 255; see "Custom WAL Resource Managers" in PostgreSQL's documentation).
+ * WAL written with one id cannot be read with another: never change it.
+ */
+#define FLOWDB_RMGR_ID 184
+
+/* ------------------------------------------------------------ in module.c */
+
+extern int flowdb_shared_memory_mb;		 /* flowdb.shared_memory */
+extern int flowdb_transaction_buffer_kb; /* flowdb.transaction_buffer */
+extern int flowdb_max_workers;			 /* flowdb.max_workers */
+
+/* ------------------------------------------------------------ in report.c */
+
+/*
+ * flowdb_report
+ *		Raise the error that belongs to st and the thread's error record,
+ *		with SQLSTATE and hint; runs CHECK_FOR_INTERRUPTS for INTERRUPTED.
+ *		Returns only for FLOW_OK, NOTFOUND and END.
+ * flowdb_try
+ *		Run an engine call again and again while it answers INTERRUPTED and
+ *		CHECK_FOR_INTERRUPTS returns; report anything else.
+ */
+extern void flowdb_report(FlowStatus st);
+extern void flowdb_report_at(int elevel, FlowStatus st);
+#define flowdb_try(expr)                               \
+	do                                                 \
+	{                                                  \
+		FlowStatus try_st_;                            \
+		while ((try_st_ = (expr)) == FLOW_INTERRUPTED) \
+			CHECK_FOR_INTERRUPTS();                    \
+		flowdb_report(try_st_);                        \
+	} while (0)
+
+/* -------------------------------------------------------- in debugpoint.c */
+
+/*
+ * A named point where tests stop, fail or break the server on purpose; only
+ * in builds with FLOWDB_DEBUG_POINTS.  A point is set by a file
+ * $PGDATA/flowdb_debug/NAME whose content is the action: "wait" (until the
+ * file is gone), "error", "kill" (SIGKILL to itself), "skip" (the caller
+ * leaves out what the point guards; true is returned).
+ */
+#ifdef FLOWDB_DEBUG_POINTS
+extern bool flowdb_debug_point(const char *name);
+#else
+static inline bool
+flowdb_debug_point(const char *name)
+{
+	return false;
+}
+#endif
+
+/* ------------------------------------------------------------- in pgenv.c */
+
+/* The FlowEnv of this process; made at first use. */
+extern FlowEnv *flowdb_env(void);
+
+/* ------------------------------------------------------------- in shmem.c */
+
+/* ERROR with the line for postgresql.conf when not preloaded. */
+extern void flowdb_require_preload(void);
+
+/* ----------------------------------------------------------- in database.c */
+
+/*
+ * flowdb_database
+ *		This process's handle on the database of a foreign server of ours in
+ *		the current database; loads it at first use.  Throws when there is
+ *		none, or it is broken.  The handle lives until process exit.
+ */
+extern FlowDb *flowdb_database(Oid serverid);
+
+/* --------------------------------------------------------------- in xact.c */
+
+/*
+ * flowdb_xact_add
+ *		Buffer one write of the current (sub)transaction, assigning its xid;
+ *		hands the buffer over when it passes flowdb.transaction_buffer.
+ *		cid: the command's id (GetCurrentCommandId(true)).  May wait for a
+ *		flush.  Throws.
+ * flowdb_xact_buffer
+ *		The transaction's private buffer for scans, NULL when there is none.
+ * flowdb_visible
+ *		FlowVisibleFn; arg is a registered MVCC Snapshot.
+ */
+extern void flowdb_xact_add(Oid serverid, FlowDb *db, FlowOp op,
+							uint32 store_id, const void *key, Size key_bytes,
+							int64 ts, int64 expire_at, const void *value,
+							Size value_bytes, CommandId cid);
+extern FlowTxBuf *flowdb_xact_buffer(Oid serverid);
+extern bool flowdb_visible(void *arg, FlowTxn *txn);
+
+/*
+ * flowdb_store_define
+ *		flow_store_define, waiting for room where needed; assigns the
+ *		transaction's xid first, so that it obeys the rules of a write.
+ */
+extern uint32 flowdb_store_define(FlowDb *db, const char *name,
+								  const void *blob, Size blob_bytes);
+
+/* -------------------------------------------------------------- in fdw.c &c */
+/* Sections below belong to the SQL surface: fdw.c, option.c, schema.c,
+ * convert.c, plan.c, pushdown.c, cost.c, scan.c, modify.c, explain.c,
+ * sqlfunc.c.  Their shared declarations live in fdw.h. */
+
+#endif /* FLOWDB_H */

@@ -1,0 +1,217 @@
+/*-------------------------------------------------------------------------
+ * flowdb_shmem.h
+ *	  What the server core (shared memory, registry, log, transactions,
+ *	  workers) shares among its own files; the SQL surface needs flowdb.h
+ *	  only.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOWDB_SHMEM_H
+#define FLOWDB_SHMEM_H
+
+#include "flowdb.h"
+
+#include "access/xlogreader.h"
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+#include "storage/latch.h"
+#include "storage/spin.h"
+
+/* Microseconds from 1970-01-01, the engine's epoch, to PostgreSQL's. */
+#define FLOWDB_EPOCH_DIFF_US \
+	(((int64) POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
+
+#define FLOWDB_MAX_DATABASES 128
+#define FLOWDB_MAX_WORKERS 16
+#define FLOWDB_PATH_MAX 64
+#define FLOWDB_DIRECTORY "flowdb" /* below $PGDATA */
+
+typedef enum FlowdbDbState
+{
+	FLOWDB_DB_FREE = 0, /* slot not used */
+	FLOWDB_DB_RESERVED, /* for a database that is about to be logged */
+	FLOWDB_DB_CLOSED,	/* known, not loaded yet */
+	FLOWDB_DB_OPEN,		/* loaded; shared is set */
+	FLOWDB_DB_BROKEN,	/* damaged; reason is set.  When shared is set, what
+						 * is in its memory is still flushed */
+	FLOWDB_DB_DROPPING	/* its files are being removed */
+} FlowdbDbState;
+
+/* What the registry file keeps of a database. */
+typedef struct FlowdbEntry
+{
+	Oid dboid;
+	Oid serverid;
+	uint64 identity;   /* random, also in the directory's IDENTITY file */
+	uint64 create_xid; /* full xid of CREATE SERVER until it is known to have
+						* committed, then 0 */
+	uint64 drop_xid;   /* full xid of DROP SERVER while undecided, or 0 */
+} FlowdbEntry;
+
+/* One database (a FOREIGN SERVER).  Protected by registry_lock. */
+typedef struct FlowdbSlot
+{
+	FlowdbEntry entry;
+	FlowdbDbState state;
+	uint32 generation;	  /* rises when the slot gets another database */
+	FlowDbShared *shared; /* set once loaded; its memory stays until restart */
+	char reason[256];	  /* why it is BROKEN */
+} FlowdbSlot;
+
+struct FlowdbShared
+{
+	LWLock registry_lock; /* slots and registry file; I/O under it is fine */
+	LWLock gate;	/* shared: around a log append; exclusive: arm, disarm */
+	int tranche[4]; /* by FlowLockRank; constant */
+
+	/* protected by gate */
+	bool armed; /* the holder makes checkpoints wait for our memtables */
+
+	/* protected by registry_lock */
+	bool registry_loaded;
+	XLogRecPtr forgotten_before; /* what the log says before this about a
+								  * database that is not listed is void */
+	FlowdbSlot slots[FLOWDB_MAX_DATABASES];
+
+	/* protected by mutex */
+	slock_t mutex;
+	Latch *launcher_latch; /* NULL: not running */
+	Latch *worker_latch[FLOWDB_MAX_WORKERS];
+
+	pg_atomic_uint32 pressure; /* a writer waits for write buffers */
+
+	ConditionVariable armed_cv;	  /* armed became true */
+	ConditionVariable flushed_cv; /* write buffers may be free */
+	FlowRegion *region;			  /* constant */
+};
+
+/* ------------------------------------------------------------- in shmem.c */
+
+extern struct FlowdbShared *flowdb_shared; /* NULL without preload */
+
+extern void flowdb_shmem_init(void); /* from _PG_init */
+
+/* ------------------------------------------------------------- in pgenv.c */
+
+/* State around a PG_TRY in a callback of the engine, which must not throw. */
+typedef struct FlowdbNoThrow
+{
+	MemoryContext context;
+	uint32 holdoff;
+} FlowdbNoThrow;
+
+extern void flowdb_nothrow_begin(FlowdbNoThrow *guard);
+extern FlowStatus flowdb_nothrow_caught(FlowdbNoThrow *guard, FlowStatus st,
+										const char *what);
+extern void flowdb_nothrow_end(FlowdbNoThrow *guard);
+
+/* -------------------------------------------------------- in debugpoint.c */
+
+typedef enum FlowdbPointAction
+{
+	FLOWDB_POINT_NONE,
+	FLOWDB_POINT_WAIT,
+	FLOWDB_POINT_ERROR,
+	FLOWDB_POINT_KILL,
+	FLOWDB_POINT_SKIP
+} FlowdbPointAction;
+
+#ifdef FLOWDB_DEBUG_POINTS
+extern FlowdbPointAction flowdb_debug_point_hit(const char *name);
+#endif
+
+/* ---------------------------------------------------------- in registry.c */
+
+/*
+ * Slot number of a database, -1 when it is not known.  Reads the registry
+ * file at first use after a start; works in recovery too.
+ */
+extern int flowdb_registry_find(Oid dboid, Oid serverid);
+extern bool flowdb_registry_has_database(Oid dboid);
+/* Does a record at pos speak of a time before some database was dropped? */
+extern bool flowdb_registry_forgot(XLogRecPtr pos);
+
+/* A slot for a database before it is logged; give it back after an error. */
+extern void flowdb_registry_reserve(const FlowdbEntry *entry);
+extern void flowdb_registry_release(const FlowdbEntry *entry);
+/* Change entries and make the file durable.  Throw. */
+extern void flowdb_registry_create(const FlowdbEntry *entry);
+extern void flowdb_registry_mark_drop(Oid dboid, Oid serverid, uint64 drop_xid);
+/* A database that redo met and nobody knows: listed as BROKEN. */
+extern int flowdb_registry_add_broken(Oid dboid, Oid serverid,
+									  const char *reason);
+extern void flowdb_registry_path(const FlowdbEntry *entry, char *path);
+
+/* For settle.c: take registry_lock exclusively; write the file under it. */
+extern void flowdb_registry_lock(void);
+extern void flowdb_registry_write(void);
+
+/* ------------------------------------------------------------ in settle.c */
+
+/* Act on CREATE and DROP whose transactions have ended. */
+extern void flowdb_registry_settle(void);
+
+/* --------------------------------------------------------------- in ddl.c */
+
+extern void flowdb_ddl_init(void); /* hooks, from _PG_init */
+
+/* ---------------------------------------------------------- in database.c */
+
+/*
+ * flowdb_slot_handle
+ *		This process's handle on a slot's database, loading it when it is
+ *		not loaded.  NULL when there is nothing in memory: free, dropped, or
+ *		found broken at load; loading that fails for want of memory or files
+ *		throws.  A database that broke later keeps its handle, for flushing.
+ */
+extern FlowDb *flowdb_slot_handle(int slot);
+extern bool flowdb_slot_is_broken(int slot);
+/* Identity of the database behind a handle of this process. */
+extern void flowdb_handle_owner(FlowDb *db, Oid *dboid, Oid *serverid);
+/* Mark the database of this process's handle on a slot broken, with the
+ * engine's last error as reason. */
+extern void flowdb_slot_break(int slot);
+/* Those with something in memory: fills slots[], returns how many. */
+extern int flowdb_loaded_slots(int slots[FLOWDB_MAX_DATABASES]);
+
+/* ----------------------------------------------------------- in walrmgr.c */
+
+extern void flowdb_walrmgr_init(void); /* from _PG_init */
+extern FlowStatus flowdb_log_admit(FlowEnv *env);
+extern void flowdb_log_leave(FlowEnv *env);
+extern void flowdb_log_append(FlowEnv *env, FlowDb *db, const void *rec,
+							  size_t len, uint64_t *startp, uint64_t *endp);
+extern uint64_t flowdb_log_bound(FlowEnv *env);
+extern FlowStatus flowdb_log_sync(FlowEnv *env);
+/* Log CREATE or DROP of a database; returns the end of the record. */
+extern XLogRecPtr flowdb_log_create(const FlowdbEntry *entry);
+extern XLogRecPtr flowdb_log_drop(Oid dboid, Oid serverid, uint64 drop_xid);
+
+/* ---------------------------------------------------------------- in redo.c */
+
+extern void flowdb_redo(XLogReaderState *record);
+extern void flowdb_redo_cleanup(void);
+extern void flowdb_redo_init(void); /* wraps the core redo functions */
+
+/* -------------------------------------------------------------- in xact.c */
+
+extern void flowdb_xact_init(void); /* callbacks and hooks, from _PG_init */
+
+/* -------------------------------------------------------- in visibility.c */
+
+extern FlowStatus flowdb_txn_outcome(FlowEnv *env, uint64_t xid,
+									 FlowTxnState *statep);
+/* Redo of a pg_xact truncation: what has not committed by now and is older
+ * than oldest never will. */
+extern void flowdb_aborted_before(TransactionId oldest);
+/* An error that a callback kept back while the engine was unwinding. */
+extern void flowdb_rethrow_kept(void);
+extern void flowdb_forget_kept(void);
+
+/* ------------------------------------------------ in launcher.c, worker.c */
+
+extern void flowdb_launcher_register(void);
+extern void flowdb_workers_register(void);
+extern void flowdb_wake_workers(void);
+extern void flowdb_wake_launcher(void);
+
+#endif /* FLOWDB_SHMEM_H */

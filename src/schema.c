@@ -1,0 +1,520 @@
+/*-------------------------------------------------------------------------
+ * schema.c
+ *	  What a foreign table's columns are for: key, time, expiry, values.
+ *
+ * Roles come from column options, from table options (PARTITION OF takes no
+ * column options), or, when there is neither, from the names key, ts and
+ * expire_at.  They are checked right after CREATE and ALTER, as far as they
+ * can be then, and in full at first use; the result is cached by relation
+ * until the relation's definition changes.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "fdw.h"
+#include "schema.h"
+
+/* Where the roles of a table came from, while they are worked out. */
+typedef struct Roles
+{
+	Relation rel;
+	List *keys; /* of int, attnums */
+	AttrNumber time;
+	AttrNumber expire;
+	bool by_name;
+	bool tentative; /* only a NOTICE for what may still come by ALTER */
+} Roles;
+
+static ProcessUtility_hook_type next_ProcessUtility = NULL;
+static HTAB *cache = NULL;
+static uint64 invalidations = 0; /* counts the callbacks */
+
+static const char *
+column_name(Relation rel, AttrNumber attnum)
+{
+	return NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname);
+}
+
+static AttrNumber
+find_column(Relation rel, const char *name)
+{
+	TupleDesc desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped && strcmp(NameStr(att->attname), name) == 0)
+			return att->attnum;
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------- working out roles */
+
+/* Note that attnum has the role, which only one column may have. */
+static void
+set_single(Roles *roles, AttrNumber *placep, AttrNumber attnum, FlowdbRole role)
+{
+	if (*placep != 0 && *placep != attnum)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FDW_INCONSISTENT_DESCRIPTOR_INFORMATION),
+			 errmsg("columns \"%s\" and \"%s\" of foreign table \"%s\" both "
+					"have the role \"%s\"",
+					column_name(roles->rel, *placep),
+					column_name(roles->rel, attnum),
+					RelationGetRelationName(roles->rel),
+					flowdb_option_role_name(role)),
+			 errhint("Leave the role to one of them.")));
+	*placep = attnum;
+}
+
+static void
+roles_from_columns(Roles *roles)
+{
+	TupleDesc desc = RelationGetDescr(roles->rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		AttrNumber attnum = (AttrNumber) (i + 1);
+		FlowdbRole role;
+
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		role = flowdb_option_role(
+			GetForeignColumnOptions(RelationGetRelid(roles->rel), attnum));
+		if (role == FLOWDB_ROLE_KEY)
+			roles->keys = lappend_int(roles->keys, attnum);
+		else if (role == FLOWDB_ROLE_TIME)
+			set_single(roles, &roles->time, attnum, role);
+		else if (role == FLOWDB_ROLE_EXPIRE)
+			set_single(roles, &roles->expire, attnum, role);
+	}
+}
+
+static AttrNumber
+named_column(Roles *roles, const char *option, const char *name)
+{
+	AttrNumber attnum = find_column(roles->rel, name);
+
+	if (attnum == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_COLUMN_NAME),
+				 errmsg("column \"%s\" named in option \"%s\" of foreign "
+						"table \"%s\" does not exist",
+						name, option, RelationGetRelationName(roles->rel)),
+				 errhint("Correct the option with ALTER FOREIGN TABLE ... "
+						 "OPTIONS (SET %s '...').",
+						 option)));
+	return attnum;
+}
+
+static void
+roles_from_options(Roles *roles, const FlowdbTableOptions *opts)
+{
+	List *keys = NIL;
+	ListCell *lc;
+
+	foreach (lc, opts->key_columns)
+		keys =
+			lappend_int(keys, named_column(roles, "key_columns", lfirst(lc)));
+	if (keys != NIL && roles->keys != NIL && !equal(keys, roles->keys))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INCONSISTENT_DESCRIPTOR_INFORMATION),
+				 errmsg("option \"key_columns\" of foreign table \"%s\" "
+						"contradicts the roles of its columns",
+						RelationGetRelationName(roles->rel)),
+				 errhint("Give the key by column options or by the table "
+						 "option, not both.")));
+	if (keys != NIL)
+		roles->keys = keys;
+	if (opts->time_column)
+		set_single(roles, &roles->time,
+				   named_column(roles, "time_column", opts->time_column),
+				   FLOWDB_ROLE_TIME);
+	if (opts->expire_column)
+		set_single(roles, &roles->expire,
+				   named_column(roles, "expire_column", opts->expire_column),
+				   FLOWDB_ROLE_EXPIRE);
+}
+
+static void
+roles_from_names(Roles *roles)
+{
+	AttrNumber key = find_column(roles->rel, "key");
+
+	if (key != 0)
+		roles->keys = list_make1_int(key);
+	roles->time = find_column(roles->rel, "ts");
+	roles->expire = find_column(roles->rel, "expire_at");
+	roles->by_name = true;
+}
+
+static void
+check_one_role_each(Roles *roles)
+{
+	AttrNumber twice = 0;
+
+	if (roles->time != 0 && list_member_int(roles->keys, roles->time))
+		twice = roles->time;
+	else if (roles->expire != 0 &&
+			 (list_member_int(roles->keys, roles->expire) ||
+			  roles->expire == roles->time))
+		twice = roles->expire;
+	if (twice != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INCONSISTENT_DESCRIPTOR_INFORMATION),
+				 errmsg("column \"%s\" of foreign table \"%s\" has two roles",
+						column_name(roles->rel, twice),
+						RelationGetRelationName(roles->rel)),
+				 errhint("A column is part of the key, the time, the expiry "
+						 "or a value.")));
+}
+
+/*
+ * Complain about a column's type.  When the role follows from nothing but
+ * the column's name, an explicit role may still come: only a NOTICE then.
+ */
+static void
+wrong_type(Roles *roles, AttrNumber attnum, FlowdbRole role,
+		   const char *allowed)
+{
+	Form_pg_attribute att =
+		TupleDescAttr(RelationGetDescr(roles->rel), attnum - 1);
+
+	ereport(roles->by_name && roles->tentative ? NOTICE : ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("column \"%s\" of foreign table \"%s\" has type %s, which "
+					"cannot have the role \"%s\"",
+					NameStr(att->attname), RelationGetRelationName(roles->rel),
+					format_type_with_typemod(att->atttypid, att->atttypmod),
+					flowdb_option_role_name(role)),
+			 roles->by_name
+				 ? errhint("The role follows from the column's name because "
+						   "no column has an explicit one.  Types allowed: %s.",
+						   allowed)
+				 : errhint("Types allowed: %s.", allowed)));
+}
+
+static Oid
+base_type(Roles *roles, AttrNumber attnum)
+{
+	return getBaseType(
+		TupleDescAttr(RelationGetDescr(roles->rel), attnum - 1)->atttypid);
+}
+
+/* Type of a time or expiry column; false after a NOTICE. */
+static bool
+time_type(Roles *roles, AttrNumber attnum, FlowdbRole role,
+		  FlowdbTimeType *typep)
+{
+	switch (base_type(roles, attnum))
+	{
+		case TIMESTAMPTZOID:
+			*typep = FLOWDB_TIME_TIMESTAMPTZ;
+			return true;
+		case INT8OID:
+			*typep = FLOWDB_TIME_BIGINT;
+			return true;
+		default:
+			wrong_type(roles, attnum, role, "timestamp with time zone, bigint");
+			return false;
+	}
+}
+
+static bool
+key_type(Roles *roles, AttrNumber attnum, FlowdbKeyType *typep)
+{
+	switch (base_type(roles, attnum))
+	{
+		case TEXTOID:
+		case VARCHAROID:
+			*typep = FLOWDB_KEY_TEXT;
+			return true;
+		case BYTEAOID:
+			*typep = FLOWDB_KEY_BYTEA;
+			return true;
+		default:
+			wrong_type(roles, attnum, FLOWDB_ROLE_KEY,
+					   "text, character varying, bytea");
+			return false;
+	}
+}
+
+/* Roles into a FlowdbTable; NULL after a NOTICE. */
+static FlowdbTable *
+make_table(Roles *roles, Oid serverid, const char *store)
+{
+	int nkeys = list_length(roles->keys);
+	FlowdbTable *table =
+		palloc0(offsetof(FlowdbTable, keys) + sizeof(FlowdbKeyColumn) * nkeys);
+	bool ok = true;
+
+	table->relid = RelationGetRelid(roles->rel);
+	table->serverid = serverid;
+	if (store)
+		strlcpy(table->store, store, sizeof(table->store));
+	else
+		snprintf(table->store, sizeof(table->store), "%u", table->relid);
+	table->nkeys = nkeys;
+	for (int i = 0; i < nkeys; i++)
+	{
+		table->keys[i].attnum = (AttrNumber) list_nth_int(roles->keys, i);
+		ok &= key_type(roles, table->keys[i].attnum, &table->keys[i].type);
+	}
+	table->time_attnum = roles->time;
+	if (roles->time != 0)
+		ok &=
+			time_type(roles, roles->time, FLOWDB_ROLE_TIME, &table->time_type);
+	table->expire_attnum = roles->expire;
+	if (roles->expire != 0)
+		ok &= time_type(roles, roles->expire, FLOWDB_ROLE_EXPIRE,
+						&table->expire_type);
+	return ok ? table : NULL;
+}
+
+static FlowdbTable *
+resolve(Relation rel, bool tentative)
+{
+	ForeignTable *ft = GetForeignTable(RelationGetRelid(rel));
+	Roles roles = {.rel = rel, .tentative = tentative};
+	FlowdbTableOptions opts;
+
+	flowdb_option_table(ft->options, &opts);
+	roles_from_columns(&roles);
+	roles_from_options(&roles, &opts);
+	if (roles.keys == NIL && roles.time == 0 && roles.expire == 0)
+		roles_from_names(&roles);
+	check_one_role_each(&roles);
+	if (roles.keys == NIL)
+	{
+		ereport(tentative ? NOTICE : ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("foreign table \"%s\" has no key column",
+						RelationGetRelationName(rel)),
+				 errhint("Give a column OPTIONS (role 'key'), or the table "
+						 "OPTIONS (key_columns '...').")));
+		return NULL;
+	}
+	return make_table(&roles, ft->serverid, opts.store);
+}
+
+bool
+flowdb_is_role_column(const FlowdbTable *table, AttrNumber attnum)
+{
+	if (attnum == table->time_attnum || attnum == table->expire_attnum)
+		return true;
+	for (int i = 0; i < table->nkeys; i++)
+		if (table->keys[i].attnum == attnum)
+			return true;
+	return false;
+}
+
+void
+flowdb_refuse_serializable(void)
+{
+	if (IsolationIsSerializable())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("FlowDB tables cannot be used at isolation level "
+						"SERIALIZABLE"),
+				 errhint("Use REPEATABLE READ.")));
+}
+
+/* ------------------------------------------------------------------- cache */
+
+static void
+forget(FlowdbCached *entry)
+{
+	if (entry->table)
+		pfree(entry->table);
+	if (entry->layout)
+		pfree(entry->layout);
+	entry->table = NULL;
+	entry->layout = NULL;
+}
+
+static void
+relcache_callback(Datum arg, Oid relid)
+{
+	FlowdbCached *entry;
+
+	invalidations++;
+	if (relid != InvalidOid)
+	{
+		entry = hash_search(cache, &relid, HASH_FIND, NULL);
+		if (entry)
+		{
+			forget(entry);
+			hash_search(cache, &relid, HASH_REMOVE, NULL);
+		}
+	}
+	else
+	{
+		HASH_SEQ_STATUS status;
+
+		hash_seq_init(&status, cache);
+		while ((entry = hash_seq_search(&status)) != NULL)
+		{
+			forget(entry);
+			hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
+		}
+	}
+}
+
+static void
+make_cache(void)
+{
+	HASHCTL ctl = {.keysize = sizeof(Oid),
+				   .entrysize = sizeof(FlowdbCached),
+				   .hcxt = CacheMemoryContext};
+
+	cache = hash_create("flowdb tables", 64, &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+}
+
+uint64
+flowdb_cache_moment(void)
+{
+	return invalidations;
+}
+
+FlowdbCached *
+flowdb_cache_find(Oid relid)
+{
+	if (!cache)
+		return NULL;
+	return hash_search(cache, &relid, HASH_FIND, NULL);
+}
+
+static Size
+table_size(const FlowdbTable *table)
+{
+	return offsetof(FlowdbTable, keys) + sizeof(FlowdbKeyColumn) * table->nkeys;
+}
+
+FlowdbTable *
+flowdb_table_get(Relation rel)
+{
+	Oid relid = RelationGetRelid(rel);
+	FlowdbCached *entry;
+	FlowdbTable *table;
+	FlowdbTable *kept;
+	uint64 moment;
+	Size size;
+	bool found;
+
+	if (!cache)
+		make_cache();
+	entry = flowdb_cache_find(relid);
+	if (entry)
+	{
+		size = table_size(entry->table);
+		return memcpy(palloc(size), entry->table, size);
+	}
+
+	moment = invalidations;
+	table = resolve(rel, false);
+	if (moment != invalidations)
+		return table; /* good for the caller, who holds a lock */
+
+	size = table_size(table);
+	kept = MemoryContextAlloc(CacheMemoryContext, size);
+	memcpy(kept, table, size);
+	entry = hash_search(cache, &relid, HASH_ENTER, &found);
+	entry->table = kept;
+	entry->layout = NULL;
+	return table;
+}
+
+/* -------------------------------------------------------------------- hook */
+
+bool
+flowdb_is_ours(Oid serverid)
+{
+	ForeignServer *server = GetForeignServer(serverid);
+	ForeignDataWrapper *fdw = GetForeignDataWrapper(server->fdwid);
+	char *handler =
+		OidIsValid(fdw->fdwhandler) ? get_func_name(fdw->fdwhandler) : NULL;
+
+	return handler && strcmp(handler, "flowdb_fdw_handler") == 0;
+}
+
+bool
+flowdb_owns_relation(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE &&
+		   flowdb_is_ours(GetForeignServerIdByRelId(relid));
+}
+
+/* The contract is at the declaration. */
+void
+flowdb_check_table(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+
+	(void) resolve(rel, true);
+	table_close(rel, NoLock);
+}
+
+/* The relation that a statement made or changed; InvalidOid: not for us. */
+static Oid
+touched_relation(Node *stmt)
+{
+	if (IsA(stmt, CreateForeignTableStmt))
+	{
+		RangeVar *rv = ((CreateForeignTableStmt *) stmt)->base.relation;
+
+		return get_relname_relid(rv->relname, RangeVarGetCreationNamespace(rv));
+	}
+	if (IsA(stmt, AlterTableStmt))
+		return RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock,
+								true);
+	return InvalidOid;
+}
+
+static void
+utility_hook(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *query_env, DestReceiver *dest,
+			 QueryCompletion *qc)
+{
+	Node *stmt = pstmt->utilityStmt;
+	bool look = IsA(stmt, CreateForeignTableStmt) || IsA(stmt, AlterTableStmt);
+	Oid relid;
+
+	if (next_ProcessUtility)
+		next_ProcessUtility(pstmt, query_string, read_only_tree, context,
+							params, query_env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
+								params, query_env, dest, qc);
+	if (!look)
+		return;
+	CommandCounterIncrement();
+	relid = touched_relation(stmt);
+	if (OidIsValid(relid) && flowdb_owns_relation(relid))
+		flowdb_check_table(relid);
+}
+
+void
+flowdb_schema_init(void)
+{
+	next_ProcessUtility = ProcessUtility_hook;
+	ProcessUtility_hook = utility_hook;
+}
