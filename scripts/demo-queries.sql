@@ -1,0 +1,53 @@
+-- What make demo asks.  Times are psql's: with the way to the client and back.
+\pset pager off
+\timing on
+
+\echo '-- This machine, just now: how busy was each cpu, second by second?'
+SELECT name, date_trunc('second', ts) AS second, count(*) AS samples,
+       round(avg(busy_pct)::numeric, 1) AS busy_pct
+FROM machine_cpu WHERE name < 'cpu2' AND ts >= now() - interval '1 hour'
+GROUP BY 1, 2 ORDER BY 1, 2;
+
+\echo '-- Its network interfaces and disks, while it was watched'
+SELECT name, round(max(received_bytes_s)) AS max_received_bytes_s,
+       round(max(sent_bytes_s)) AS max_sent_bytes_s
+FROM machine_net GROUP BY name ORDER BY name;
+SELECT name, round(max(written_bytes_s)) AS max_written_bytes_s,
+       round(sum(writes_s) / 10) AS writes
+FROM machine_disk GROUP BY name ORDER BY name LIMIT 5;
+SELECT pg_size_pretty(used_bytes::bigint) AS used,
+       pg_size_pretty(available_bytes::bigint) AS available
+FROM machine_memory WHERE name = 'memory' ORDER BY ts DESC LIMIT 1;
+
+\echo '-- TSBS: one row by host and time'
+SELECT hostname, ts, usage_user FROM cpu
+WHERE hostname = 'host_7' AND ts = '2016-01-01 01:00:00+00';
+
+\echo '-- TSBS: one host, one hour'
+SELECT count(*), min(usage_user), max(usage_user) FROM cpu
+WHERE hostname = 'host_7' AND ts >= '2016-01-01 01:00:00+00'
+      AND ts < '2016-01-01 02:00:00+00';
+
+\echo '-- TSBS single-groupby-1-1-1: the busiest minutes of one host in one hour'
+SELECT date_bin('1 minute', ts, '2016-01-01 00:00:00+00') AS minute,
+       max(usage_user)
+FROM cpu WHERE hostname = 'host_7' AND ts >= '2016-01-01 01:00:00+00'
+      AND ts < '2016-01-01 02:00:00+00'
+GROUP BY minute ORDER BY max DESC, minute LIMIT 5;
+
+\echo '-- TSBS high-cpu-all: rows with usage_user > 90 in the last hour'
+SELECT count(*), count(DISTINCT hostname) AS hosts FROM cpu
+WHERE usage_user > 90 AND ts >= '2016-01-01 01:46:40+00';
+
+\echo '-- TSBS: all rows'
+SELECT count(*), round(avg(usage_user)::numeric, 3) AS avg_usage_user FROM cpu;
+
+\timing off
+\echo '-- Where the rows are now: in memory, and in files'
+SELECT server, memtable_records, sstables, sstable_records,
+       pg_size_pretty(sstable_bytes) AS sstable_size FROM flowdb_stats;
+
+\echo '-- What the engine is asked for: EXPLAIN of one host, one hour'
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
+SELECT * FROM cpu WHERE hostname = 'host_7' AND ts >= '2016-01-01 01:00:00+00'
+      AND ts < '2016-01-01 02:00:00+00';
