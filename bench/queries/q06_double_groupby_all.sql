@@ -1,0 +1,3 @@
+-- Q6 TSBS double-groupby-all: avg of the 10 metrics per host and hour, 12 h, all hosts
+\set s least(29843, greatest(0, :points * 10 - 43210))
+with cpu_avg as (select @HOUR@ as hour, hostname, avg(usage_user) as m1, avg(usage_system) as m2, avg(usage_idle) as m3, avg(usage_nice) as m4, avg(usage_iowait) as m5, avg(usage_irq) as m6, avg(usage_softirq) as m7, avg(usage_steal) as m8, avg(usage_guest) as m9, avg(usage_guest_nice) as m10 from @T@ where ts >= to_timestamp(1451606400 + :s) and ts < to_timestamp(1451606400 + :s + 43200) group by 1, 2) select hour, hostname, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10 from cpu_avg order by hour, hostname;
