@@ -76,12 +76,20 @@ complain_unarmed(TimestampTz since)
 						 "server.")));
 }
 
-/* A database that cannot be flushed refuses writes, not hangs them (S7). */
+/*
+ * Write buffers that cannot be flushed refuse writes, not hang them (S7).
+ * They are shared: it may be another database that holds them all.
+ */
 static void
-complain_failing(FlowDb *db)
+complain_failing(void)
 {
-	uint32_t failing = flow_flush_failing(flow_shared(db));
+	int slots[FLOWDB_MAX_DATABASES];
+	int nslots = flowdb_loaded_slots(slots);
+	uint32 failing = 0;
 
+	for (int i = 0; i < nslots; i++)
+		failing = Max(
+			failing, flow_flush_failing(flowdb_shared->slots[slots[i]].shared));
 	if (failing > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DISK_FULL),
@@ -100,7 +108,7 @@ complain_failing(FlowDb *db)
  *		for write buffers to be flushed.  since: when the waiting began.
  */
 static void
-wait_for_room(FlowDb *db, TimestampTz since)
+wait_for_room(TimestampTz since)
 {
 	struct FlowdbShared *sh = flowdb_shared;
 	ConditionVariable *cv;
@@ -112,7 +120,7 @@ wait_for_room(FlowDb *db, TimestampTz since)
 
 	if (armed)
 	{
-		complain_failing(db);
+		complain_failing();
 		pg_atomic_write_u32(&sh->pressure, 1);
 		flowdb_wake_workers();
 	}
@@ -137,7 +145,7 @@ push(XactBuffer *xb)
 		FlowStatus st = flow_txbuf_push(xb->buf, xb->db);
 
 		if (st == FLOW_BUSY)
-			wait_for_room(xb->db, since);
+			wait_for_room(since);
 		else
 		{
 			flowdb_report(st);
@@ -238,7 +246,7 @@ flowdb_store_define(FlowDb *db, const char *name, const void *blob,
 			flow_store_define(db, name, blob, blob_bytes, &store_id);
 
 		if (st == FLOW_BUSY)
-			wait_for_room(db, since);
+			wait_for_room(since);
 		else
 		{
 			flowdb_report(st);
