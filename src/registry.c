@@ -182,14 +182,30 @@ find_free(void)
 	return NULL;
 }
 
-static void
-too_many(void)
+/*
+ * A free slot; registry_lock is held, and may be released in between: the
+ * launcher, or redo before the next checkpoint record, may not have seen yet
+ * that servers were dropped.
+ */
+static FlowdbSlot *
+take_slot(void)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-			 errmsg("too many FlowDB servers"),
-			 errdetail("A cluster can have %d of them.", FLOWDB_MAX_DATABASES),
-			 errhint("Drop servers that are no longer needed.")));
+	FlowdbSlot *slot = find_free();
+
+	if (slot == NULL)
+	{
+		LWLockRelease(&flowdb_shared->registry_lock);
+		flowdb_registry_settle();
+		flowdb_registry_lock();
+		slot = find_free();
+	}
+	if (slot == NULL)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many FlowDB servers"),
+						errdetail("A cluster can have %d of them.",
+								  FLOWDB_MAX_DATABASES),
+						errhint("Drop servers that are no longer needed.")));
+	return slot;
 }
 
 int
@@ -243,21 +259,8 @@ flowdb_registry_forgot(XLogRecPtr pos)
 void
 flowdb_registry_reserve(const FlowdbEntry *entry)
 {
-	FlowdbSlot *slot;
-
 	flowdb_registry_lock();
-	slot = find_free();
-	if (slot == NULL)
-	{
-		/* the launcher may not have seen yet that servers were dropped */
-		LWLockRelease(&flowdb_shared->registry_lock);
-		flowdb_registry_settle();
-		flowdb_registry_lock();
-		slot = find_free();
-	}
-	if (slot == NULL)
-		too_many();
-	fill_slot(slot, entry, FLOWDB_DB_RESERVED);
+	fill_slot(take_slot(), entry, FLOWDB_DB_RESERVED);
 	LWLockRelease(&flowdb_shared->registry_lock);
 }
 
@@ -311,9 +314,7 @@ flowdb_registry_create(const FlowdbEntry *entry)
 	flowdb_registry_lock();
 	slot = find_slot(entry->dboid, entry->serverid, true);
 	if (slot == NULL)
-		slot = find_free();
-	if (slot == NULL)
-		too_many();
+		slot = take_slot();
 	if (!is_listed(slot) || slot->entry.identity != entry->identity)
 	{
 		make_files(entry);
@@ -357,9 +358,7 @@ flowdb_registry_add_broken(Oid dboid, Oid serverid, const char *reason)
 	FlowdbSlot *slot;
 
 	flowdb_registry_lock();
-	slot = find_free();
-	if (slot == NULL)
-		too_many();
+	slot = take_slot();
 	fill_slot(slot, &entry, FLOWDB_DB_BROKEN);
 	strlcpy(slot->reason, reason, sizeof(slot->reason));
 	flowdb_registry_write();
