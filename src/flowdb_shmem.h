@@ -97,9 +97,11 @@ typedef struct FlowdbNoThrow
 {
 	MemoryContext context;
 	uint32 holdoff;
+	int nlocks; /* LWLocks held before */
 } FlowdbNoThrow;
 
 extern void flowdb_nothrow_begin(FlowdbNoThrow *guard);
+extern void flowdb_nothrow_unlock(const FlowdbNoThrow *guard);
 extern FlowStatus flowdb_nothrow_caught(FlowdbNoThrow *guard, FlowStatus st,
 										const char *what);
 extern void flowdb_nothrow_end(FlowdbNoThrow *guard);

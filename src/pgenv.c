@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/fd.h"
+#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -81,19 +82,63 @@ env_realloc(FlowEnv *env, void *p, size_t size)
 	return q;
 }
 
+/* The LWLocks that this process has taken after the first skip ones. */
+typedef struct NewLocks
+{
+	int skip;
+	int n;
+	LWLock *lock[8]; /* the longest chain below us has two */
+} NewLocks;
+
+static void
+count_lock(LWLock *lock, LWLockMode mode, void *np)
+{
+	(*(int *) np)++;
+}
+
+static void
+collect_new_lock(LWLock *lock, LWLockMode mode, void *arg)
+{
+	NewLocks *locks = arg;
+
+	if (locks->skip > 0)
+		locks->skip--;
+	else if (locks->n < (int) lengthof(locks->lock))
+		locks->lock[locks->n++] = lock;
+}
+
 /*
- * flowdb_nothrow_begin, _caught, _end
+ * flowdb_nothrow_begin, _unlock, _caught, _end
  *		Around PG_TRY in a callback.  Interrupts are held off, because even
  *		a LOG message serves them, and a FATAL one would leave the engine in
  *		the middle of things.  _caught turns the error into a status; an
  *		ERROR resets the hold-off count, so _end puts back what it was.
+ *
+ *		_unlock, part of _caught, releases what the error has left locked:
+ *		pg_xact, for one, leaves that to the abort of the transaction, which
+ *		does not come here; who asks again would wait for himself.
  */
 void
 flowdb_nothrow_begin(FlowdbNoThrow *guard)
 {
 	guard->context = CurrentMemoryContext;
 	guard->holdoff = InterruptHoldoffCount;
+	guard->nlocks = 0;
+	ForEachLWLockHeldByMe(count_lock, &guard->nlocks);
 	HOLD_INTERRUPTS();
+}
+
+void
+flowdb_nothrow_unlock(const FlowdbNoThrow *guard)
+{
+	NewLocks locks = {.skip = guard->nlocks};
+
+	ForEachLWLockHeldByMe(collect_new_lock, &locks);
+	while (locks.n > 0)
+	{
+		HOLD_INTERRUPTS(); /* the error has forgotten the lock's own */
+		LWLockRelease(locks.lock[--locks.n]);
+	}
 }
 
 FlowStatus
@@ -101,6 +146,7 @@ flowdb_nothrow_caught(FlowdbNoThrow *guard, FlowStatus st, const char *what)
 {
 	ErrorData *edata;
 
+	flowdb_nothrow_unlock(guard);
 	MemoryContextSwitchTo(guard->context);
 	edata = CopyErrorData();
 	FlushErrorState();

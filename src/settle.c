@@ -97,11 +97,15 @@ remove_database(FlowdbSlot *slot)
 	(void) unlink(path);
 }
 
-/* The log position up to which anything may be said about it. */
+/*
+ * The log position up to which anything may be said about it.  In redo the
+ * record at hand does not count: it may be the CREATE that needs the slot,
+ * and has to be replayed again if we crash before it is listed.
+ */
 static XLogRecPtr
 present_position(void)
 {
-	return RecoveryInProgress() ? GetCurrentReplayRecPtr(NULL)
+	return RecoveryInProgress() ? GetXLogReplayRecPtr(NULL)
 								: GetXLogInsertRecPtr();
 }
 

@@ -36,12 +36,13 @@ static uint64 aborted_before;
 #define HORIZON_MAX_AGE_MS 100
 
 static void
-keep_error(MemoryContext context)
+keep_error(const FlowdbNoThrow *guard)
 {
+	flowdb_nothrow_unlock(guard);
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (kept_error == NULL)
 		kept_error = CopyErrorData();
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(guard->context);
 	FlushErrorState();
 }
 
@@ -78,7 +79,7 @@ did_commit(TransactionId xid)
 	}
 	PG_CATCH();
 	{
-		keep_error(guard.context);
+		keep_error(&guard);
 	}
 	PG_END_TRY();
 	flowdb_nothrow_end(&guard);
@@ -102,7 +103,7 @@ in_snapshot(TransactionId xid, Snapshot snapshot)
 	}
 	PG_CATCH();
 	{
-		keep_error(guard.context);
+		keep_error(&guard);
 	}
 	PG_END_TRY();
 	flowdb_nothrow_end(&guard);
@@ -222,8 +223,8 @@ flowdb_txn_outcome(FlowEnv *env, uint64_t xid, FlowTxnState *statep)
 	FullTransactionId next;
 	TransactionId oldest;
 
-	flowdb_nothrow_begin(&guard);
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	flowdb_nothrow_begin(&guard);
 	oldest = ShmemVariableCache->oldestClogXid;
 	next = ReadNextFullTransactionId();
 	if (xid >= U64FromFullTransactionId(next))
@@ -245,14 +246,12 @@ flowdb_txn_outcome(FlowEnv *env, uint64_t xid, FlowTxnState *statep)
 		}
 		PG_CATCH();
 		{
-			/* an error has set the count to 0; the lock counts for one */
-			InterruptHoldoffCount = guard.holdoff + 2;
 			st =
 				flowdb_nothrow_caught(&guard, FLOW_IOERR, "transaction status");
 		}
 		PG_END_TRY();
 	}
-	LWLockRelease(XactTruncationLock);
 	flowdb_nothrow_end(&guard);
+	LWLockRelease(XactTruncationLock);
 	return st;
 }

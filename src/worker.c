@@ -153,7 +153,10 @@ flowdb_worker_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		if (resolve)
+		{
+			flowdb_debug_point("worker-resolve");
 			resolved_at = now;
+		}
 		result = work(resolve);
 		MemoryContextReset(context);
 		if (result == WORK_DONE)
