@@ -20,12 +20,16 @@
 
 #include "access/xlog.h"
 #include "common/file_perm.h"
+#include "miscadmin.h"
 #include "storage/fd.h"
 
 #include "flowdb_identity.h"
 
 #define REGISTRY_FILE FLOWDB_DIRECTORY "/registry"
 #define REGISTRY_MAGIC 0x31474552574F4C46ULL /* "FLOWREG1", little-endian */
+
+/* How often a slot is looked for while files are being removed: 10 s. */
+#define REMOVAL_TRIES 1000
 
 typedef struct RegistryFile
 {
@@ -172,11 +176,11 @@ find_slot(Oid dboid, Oid serverid, bool reserved)
 }
 
 static FlowdbSlot *
-find_free(void)
+find_state(FlowdbDbState state)
 {
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
 	{
-		if (flowdb_shared->slots[i].state == FLOWDB_DB_FREE)
+		if (flowdb_shared->slots[i].state == state)
 			return &flowdb_shared->slots[i];
 	}
 	return NULL;
@@ -185,19 +189,24 @@ find_free(void)
 /*
  * A free slot; registry_lock is held, and may be released in between: the
  * launcher, or redo before the next checkpoint record, may not have seen yet
- * that servers were dropped.
+ * that servers were dropped, or somebody may be removing their files.
  */
 static FlowdbSlot *
 take_slot(void)
 {
-	FlowdbSlot *slot = find_free();
+	FlowdbSlot *slot = find_state(FLOWDB_DB_FREE);
+	bool wait = true;
 
-	if (slot == NULL)
+	for (int i = 0; slot == NULL && wait && i < REMOVAL_TRIES; i++)
 	{
 		LWLockRelease(&flowdb_shared->registry_lock);
+		if (i > 0)
+			pg_usleep(10000L);
+		CHECK_FOR_INTERRUPTS();
 		flowdb_registry_settle();
 		flowdb_registry_lock();
-		slot = find_free();
+		slot = find_state(FLOWDB_DB_FREE);
+		wait = find_state(FLOWDB_DB_DROPPING) != NULL;
 	}
 	if (slot == NULL)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -267,7 +276,12 @@ flowdb_registry_reserve(const FlowdbEntry *entry)
 void
 flowdb_registry_release(const FlowdbEntry *entry)
 {
-	LWLockAcquire(&flowdb_shared->registry_lock, LW_EXCLUSIVE);
+	LWLock *lock = &flowdb_shared->registry_lock;
+	/* an error in flowdb_registry_create leaves it to the abort */
+	bool held = LWLockHeldByMe(lock);
+
+	if (!held)
+		LWLockAcquire(lock, LW_EXCLUSIVE);
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
 	{
 		FlowdbSlot *slot = &flowdb_shared->slots[i];
@@ -276,7 +290,8 @@ flowdb_registry_release(const FlowdbEntry *entry)
 			slot->entry.identity == entry->identity)
 			slot->state = FLOWDB_DB_FREE;
 	}
-	LWLockRelease(&flowdb_shared->registry_lock);
+	if (!held)
+		LWLockRelease(lock);
 }
 
 /* The files of an empty database, or what is missing of them. */

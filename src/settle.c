@@ -114,6 +114,7 @@ drop_slot(FlowdbSlot *slot)
 {
 	XLogRecPtr pos = present_position();
 
+	flowdb_debug_point("drop-files");
 	remove_database(slot);
 	flowdb_registry_lock();
 	slot->state = FLOWDB_DB_FREE;

@@ -54,7 +54,8 @@ sub add_rows
 sub is_whole
 {
     my ($table, $what, $where) = @_;
-    is(twin_diff($where // $node, $table), '', "$what: \"$table\" is whole");
+    is(eval { twin_diff($where // $node, $table) } // $@,
+        '', "$what: \"$table\" is whole");
     return;
 }
 
@@ -170,6 +171,32 @@ is_removed('DROP SERVER of a broken database', $gone_dir, $aside);
 ok(-d $other_dir, "another server's stay");
 is_whole('other', 'DROP SERVER of a broken database');
 
+# ----------------------------------------- CREATE SERVER without a directory
+
+# Its record is logged already when that fails.
+sub create_server
+{
+    my ($name) = @_;
+    my $create = start_sql($node,
+        "CREATE SERVER $name FOREIGN DATA WRAPPER flowdb_fdw",
+        '-v', 'VERBOSITY=verbose');
+    local $FlowdbTest::timeout = 20;
+
+    ($rc, $out, $err) = end_sql($create);
+    return defined $rc ? $err : 'hangs';
+}
+
+my $flowdb = $node->data_dir . '/flowdb';
+chmod(0500, $flowdb) or die;
+my $refused = create_server('unlucky');
+chmod(0700, $flowdb) or die;
+like($refused, qr/ERROR:  42501: could not create directory/,
+    'CREATE SERVER that cannot make its directory')
+  or BAIL_OUT('and nothing else would work');
+is(create_server('unlucky'), '', 'a second try goes well');
+$node->safe_psql('postgres', 'DROP SERVER unlucky');
+is_whole('other', 'CREATE SERVER without a directory');
+
 # ------------------------------------- a backup whose registry is the newest
 
 # It was copied after CREATE SERVER, and the names of the directories before,
@@ -185,7 +212,6 @@ foreach my $table ('late1', 'late2', 'late3')
 }
 my %late = map { $_ => server_dir($node, $_) =~ s{.*/}{}r } 'late1', 'late2',
   'late3';
-my $flowdb = $node->data_dir . '/flowdb';
 copy("$flowdb/registry", "$backup/flowdb/registry") or die;
 mkdir "$backup/flowdb/$late{late2}";
 copy("$flowdb/$late{late2}/IDENTITY", "$backup/flowdb/$late{late2}/IDENTITY")
@@ -282,6 +308,17 @@ is(servers($node), $max_servers, 'with as many servers');
 ok(wait_until(sub { directories($node) == $max_servers }, 'the directories'),
     'and directories');
 is_whole('other', 'three hundred servers');
+
+# A place whose files are just being removed is waited for.
+debug_set($node, 'drop-files', 'wait');
+$node->safe_psql('postgres', 'DROP SERVER last');
+debug_wait($node, 'drop-files');
+$job = start_sql($node, "CREATE SERVER last $wrapper");
+sleep(0.5);
+ok(sql_running($job), 'CREATE SERVER waits for the last place');
+debug_clear($node);
+($rc, $out, $err) = end_sql($job);
+is($rc, 0, 'and gets it') or diag($err);
 
 # All at once.
 $node->safe_psql('postgres',
