@@ -24,7 +24,7 @@ PGFILEDESC = "flowdb_fdw - time series tables with an LSM storage engine"
 
 # The engine's POSIX environment is for its own tests and for embedders.
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c) \
-	$(filter-out engine/env_posix.c,$(wildcard engine/*.c))))
+	$(filter-out $(wildcard engine/env_posix*.c),$(wildcard engine/*.c))))
 
 # create makes the extension in the regression database, so it runs first.
 REGRESS = $(patsubst sql/%.sql,%,$(filter sql/create.sql,$(wildcard sql/*)) \

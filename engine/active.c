@@ -17,14 +17,18 @@
 #include "active.h"
 
 FlowStatus
-flowi_active_enter(FlowDb *db)
+flowi_active_enter(FlowDb *db, size_t len, FlowSync sync)
 {
 	FlowEnv *env = db->env;
 
 	if (env->log_admit)
-		FLOW_TRY(env->log_admit(env));
+		FLOW_TRY(env->log_admit(env, db, len, sync));
 	env->lock_acquire(env, &db->sh->write_lock, FLOW_LOCK_EXCLUSIVE);
-	return FLOW_OK;
+	/* flow_close sets it before it freezes what there is under this lock */
+	if (!atomic_load(&db->sh->closed))
+		return FLOW_OK;
+	flowi_active_leave(db, false);
+	return flowi_fail(FLOW_INVALID, "database is closed");
 }
 
 void
@@ -34,9 +38,17 @@ flowi_active_leave(FlowDb *db, bool frozen)
 
 	env->lock_release(env, &db->sh->write_lock);
 	if (env->log_admit && env->log_leave)
-		env->log_leave(env);
+		env->log_leave(env, db);
 	if (frozen)
 		env->notify(env, db->sh, FLOW_EVENT_FROZEN);
+}
+
+FlowStatus
+flowi_active_commit(FlowDb *db, uint64_t end)
+{
+	if (db->env->log_commit == NULL)
+		return FLOW_OK;
+	return db->env->log_commit(db->env, db, end);
 }
 
 FlowStatus
@@ -82,6 +94,18 @@ flowi_active_applied(FlowDb *db, uint64_t end)
 
 	atomic_store(&sh->active->last_end, end);
 	atomic_store_explicit(&sh->applied_end, end, memory_order_release);
+	if (db->env->log_commit == NULL)
+		flowi_active_reveal(sh, end);
+}
+
+void
+flowi_active_reveal(FlowDbShared *sh, uint64_t end)
+{
+	uint64_t seen = atomic_load(&sh->visible_end);
+
+	while (seen < end &&
+		   !atomic_compare_exchange_weak(&sh->visible_end, &seen, end))
+		;
 }
 
 bool
@@ -106,4 +130,21 @@ flowi_active_freeze(FlowDb *db)
 	if (empty)
 		flowi_memtable_unref(db->env, mt);
 	return !empty;
+}
+
+FlowStatus
+flow_freeze(FlowDb *db, uint64_t pos)
+{
+	FlowEnv *env = db->env;
+	FlowDbShared *sh = db->sh;
+	bool frozen = false;
+
+	env->lock_acquire(env, &sh->write_lock, FLOW_LOCK_EXCLUSIVE);
+	if (pos == UINT64_MAX ||
+		(sh->active && atomic_load(&sh->active->first_pos) < pos))
+		frozen = flowi_active_freeze(db);
+	env->lock_release(env, &sh->write_lock);
+	if (frozen)
+		env->notify(env, sh, FLOW_EVENT_FROZEN);
+	return FLOW_OK;
 }

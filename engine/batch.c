@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * batch.c
- *	  Log records: encode and decode.
+ *	  Batches as log records: encode and decode.
  *
  * An operation leaves out what it shares with the one before it in its step:
  * the store, and most of the timestamp (a difference).  An operation begins
@@ -14,30 +14,24 @@
  */
 #include "common.h"
 
-#include <inttypes.h>
 #include <lz4.h>
-#include <stdio.h>
 
 #include "batch.h"
 #include "coding.h"
 #include "iter.h"
-
-#define BATCH_VERSION 1
-#define STORE_VERSION 1
-
-/* flags of a BATCH record */
-#define BATCH_LZ4 0x01u
+#include "record.h"
 
 /* the first byte of an operation */
 #define OP_DELETE 0x01u
 #define OP_EXPIRES 0x02u /* expire_at follows; without it FLOW_NEVER */
 #define OP_STORE 0x04u	 /* store id follows; without it as before */
 #define OP_STEP 0x08u	 /* begins a step; its command id follows */
-#define OP_KNOWN 0x0fu
+#define OP_RANGE 0x10u	 /* a range tombstone */
+#define OP_OPEN 0x20u	 /* of it: there is no upper end of the keys */
+#define OP_KNOWN 0x3fu
 
-#define PREFIX_BYTES 3 /* kind, version, flags */
-/* header: prefix, xid, nsteps, nops, payload_bytes */
-#define HEADER_MAX (PREFIX_BYTES + FLOW_VARINT_MAX + 3 * 5)
+/* header: prefix, xid, nsteps, nops, ntombs, payload_bytes */
+#define HEADER_MAX (RECORD_PREFIX_BYTES + FLOW_VARINT_MAX + 4 * 5)
 
 #define LZ4_MIN_BYTES 256u /* do not try to compress less */
 
@@ -48,6 +42,7 @@ struct FlowBatchWriter
 	FlowBuf packed; /* header and compressed payload */
 	FlowBatchHeader hdr;
 	bool begin_step; /* the next operation opens a step */
+	bool points;	 /* the current step has more than range tombstones */
 	uint32_t cid;	 /* of the current step */
 	/* the operation before in this step */
 	uint32_t store_id;
@@ -102,6 +97,7 @@ flowi_batch_begin(FlowBatchWriter *bw, uint64_t xid)
 	bw->packed.len = 0;
 	bw->hdr = (FlowBatchHeader){.xid = xid};
 	bw->begin_step = true;
+	bw->points = false;
 	bw->cid = 0;
 }
 
@@ -119,15 +115,14 @@ flowi_batch_step(FlowBatchWriter *bw, uint32_t cid)
 
 /* The part of an operation before its key; the byte behind it. */
 static uint8_t *
-put_op_head(FlowBatchWriter *bw, uint8_t *p, FlowOp op, uint32_t store_id,
+put_op_head(FlowBatchWriter *bw, uint8_t *p, unsigned flags, uint32_t store_id,
 			int64_t ts, int64_t expire_at)
 {
-	unsigned flags = op == FLOW_DELETE ? OP_DELETE : 0;
-
 	if (bw->begin_step)
 	{
 		flags |= OP_STEP;
 		bw->begin_step = false;
+		bw->points = false;
 		bw->hdr.nsteps++;
 		bw->store_id = 0;
 		bw->ts = 0;
@@ -149,6 +144,35 @@ put_op_head(FlowBatchWriter *bw, uint8_t *p, FlowOp op, uint32_t store_id,
 	return p;
 }
 
+/* Room for an operation behind the others; *pp: where it begins. */
+static FlowStatus
+reserve_op(FlowBatchWriter *bw, size_t bytes, uint8_t **pp)
+{
+	FLOW_TRY(
+		flowi_buf_reserve(&bw->raw, HEADER_MAX + FLOW_OP_MAX_OVERHEAD + bytes));
+	if (bw->raw.len == 0)
+		bw->raw.len = HEADER_MAX;
+	*pp = bw->raw.data + bw->raw.len;
+	return FLOW_OK;
+}
+
+/* The operation reaches to p. */
+static void
+end_op(FlowBatchWriter *bw, const uint8_t *p)
+{
+	bw->raw.len = (size_t) (p - bw->raw.data);
+	bw->hdr.nops++;
+}
+
+static uint8_t *
+put_bytes(uint8_t *p, const uint8_t *bytes, uint32_t n)
+{
+	p = flowi_put_varint(p, n);
+	if (n > 0)
+		memcpy(p, bytes, n);
+	return p + n;
+}
+
 FlowStatus
 flowi_batch_add(FlowBatchWriter *bw, FlowOp op, uint32_t store_id,
 				const uint8_t *key, uint32_t key_bytes, int64_t ts,
@@ -162,25 +186,40 @@ flowi_batch_add(FlowBatchWriter *bw, FlowOp op, uint32_t store_id,
 						  key_bytes, value_bytes);
 	if (op == FLOW_DELETE)
 		value_bytes = 0;
-	FLOW_TRY(flowi_buf_reserve(&bw->raw, HEADER_MAX + FLOW_OP_MAX_OVERHEAD +
-											 key_bytes + value_bytes));
-	if (bw->raw.len == 0)
-		bw->raw.len = HEADER_MAX;
-	p = put_op_head(bw, bw->raw.data + bw->raw.len, op, store_id, ts,
+	FLOW_TRY(reserve_op(bw, (size_t) key_bytes + value_bytes, &p));
+	p = put_op_head(bw, p, op == FLOW_DELETE ? OP_DELETE : 0, store_id, ts,
 					expire_at);
-	p = flowi_put_varint(p, key_bytes);
-	if (key_bytes > 0)
-		memcpy(p, key, key_bytes);
-	p += key_bytes;
+	p = put_bytes(p, key, key_bytes);
 	if (op == FLOW_PUT)
-	{
-		p = flowi_put_varint(p, value_bytes);
-		if (value_bytes > 0)
-			memcpy(p, value, value_bytes);
-		p += value_bytes;
-	}
-	bw->raw.len = (size_t) (p - bw->raw.data);
-	bw->hdr.nops++;
+		p = put_bytes(p, value, value_bytes);
+	end_op(bw, p);
+	bw->points = true;
+	return FLOW_OK;
+}
+
+FlowStatus
+flowi_batch_add_tomb(FlowBatchWriter *bw, uint32_t store_id,
+					 const FlowRect *rect)
+{
+	bool open = rect->key_hi == NULL;
+	uint32_t hi_bytes = open ? 0 : rect->key_hi_bytes;
+	uint8_t *p;
+
+	if (rect->key_lo_bytes > FLOW_MAX_KEY || hi_bytes > FLOW_MAX_KEY)
+		return flowi_fail(FLOW_INVALID,
+						  "range of keys of %u and %u bytes is too long",
+						  rect->key_lo_bytes, hi_bytes);
+	if (bw->points && !bw->begin_step)
+		return flowi_fail(FLOW_INVALID,
+						  "range tombstone behind other operations of a step");
+	FLOW_TRY(reserve_op(bw, (size_t) rect->key_lo_bytes + hi_bytes, &p));
+	p = put_op_head(bw, p, open ? OP_RANGE | OP_OPEN : OP_RANGE, store_id,
+					rect->ts_lo, rect->ts_hi);
+	p = put_bytes(p, rect->key_lo, rect->key_lo_bytes);
+	if (!open)
+		p = put_bytes(p, rect->key_hi, hi_bytes);
+	end_op(bw, p);
+	bw->hdr.ntombs++;
 	return FLOW_OK;
 }
 
@@ -208,6 +247,7 @@ put_header(uint8_t *p, const FlowBatchHeader *hdr, unsigned flags)
 	p = flowi_put_varint(p, hdr->xid);
 	p = flowi_put_varint(p, hdr->nsteps);
 	p = flowi_put_varint(p, hdr->nops);
+	p = flowi_put_varint(p, hdr->ntombs);
 	p = flowi_put_varint(p, hdr->payload_bytes);
 	return (size_t) (p - start);
 }
@@ -270,64 +310,27 @@ flowi_batch_finish(FlowBatchWriter *bw, const void **recp, size_t *rec_bytesp,
 /* -------------------------------------------------------------- decoder */
 
 FlowStatus
-flowi_record_kind(const void *rec, size_t rec_bytes, FlowRecordKind *kindp)
-{
-	const uint8_t *p = rec;
-
-	FLOW_CHECK_DATA(rec_bytes >= PREFIX_BYTES, "log record of %zu bytes",
-					rec_bytes);
-	FLOW_CHECK_DATA(p[0] == FLOW_RECORD_BATCH || p[0] == FLOW_RECORD_STORE,
-					"log record of unknown kind %u", p[0]);
-	*kindp = (FlowRecordKind) p[0];
-	return FLOW_OK;
-}
-
-/*
- * Check the prefix of a record of one kind; *flagsp its flags.  A newer
- * version is MISMATCH: the bytes may be good, this build cannot tell.
- */
-static FlowStatus
-check_prefix(const void *rec, size_t rec_bytes, FlowRecordKind want,
-			 unsigned version, unsigned *flagsp)
-{
-	const uint8_t *p = rec;
-	FlowRecordKind kind = 0;
-
-	FLOW_TRY(flowi_record_kind(rec, rec_bytes, &kind));
-	FLOW_CHECK_DATA(kind == want, "log record of kind %u where %u belongs",
-					p[0], want);
-	FLOW_CHECK_DATA(p[1] != 0, "log record of kind %u has no version", p[0]);
-	if (p[1] > version)
-		return flowi_fail(FLOW_MISMATCH,
-						  "log record of kind %u has version %u, this build "
-						  "reads up to %u",
-						  p[0], p[1], version);
-	*flagsp = p[2];
-	return FLOW_OK;
-}
-
-/* Read and check the header; the payload as stored is [*pp, end). */
-static FlowStatus
-read_header(const void *rec, size_t rec_bytes, FlowBatchHeader *hdr,
-			unsigned *flagsp, const uint8_t **pp)
+flowi_batch_header(const void *rec, size_t rec_bytes, FlowBatchHeader *hdr,
+				   unsigned *flagsp, const uint8_t **pp)
 {
 	const uint8_t *p = rec;
 	const uint8_t *end = p + rec_bytes;
 
-	FLOW_TRY(
-		check_prefix(rec, rec_bytes, FLOW_RECORD_BATCH, BATCH_VERSION, flagsp));
+	FLOW_TRY(flowi_record_prefix(rec, rec_bytes, FLOW_RECORD_BATCH,
+								 BATCH_VERSION, flagsp));
 	FLOW_CHECK_DATA((*flagsp & ~BATCH_LZ4) == 0, "batch has flags 0x%02x",
 					*flagsp);
-	p += PREFIX_BYTES;
+	p += RECORD_PREFIX_BYTES;
 	FLOW_CHECK_DATA(flowi_get_varint(&p, end, &hdr->xid) &&
 						flowi_get_varint32(&p, end, &hdr->nsteps) &&
 						flowi_get_varint32(&p, end, &hdr->nops) &&
+						flowi_get_varint32(&p, end, &hdr->ntombs) &&
 						flowi_get_varint32(&p, end, &hdr->payload_bytes),
 					"batch header is cut short");
 	FLOW_CHECK_DATA(hdr->payload_bytes <= FLOW_BATCH_MAX_BYTES,
 					"batch payload of %u bytes", hdr->payload_bytes);
 	FLOW_CHECK_DATA(hdr->nsteps >= 1 && hdr->nsteps <= FLOW_MAX_STEPS &&
-						hdr->nsteps <= hdr->nops &&
+						hdr->nsteps <= hdr->nops && hdr->ntombs <= hdr->nops &&
 						hdr->nops <= hdr->payload_bytes,
 					"batch of %u steps, %u operations, %u bytes", hdr->nsteps,
 					hdr->nops, hdr->payload_bytes);
@@ -346,7 +349,7 @@ flowi_batch_open(FlowEnv *env, const void *rec, size_t rec_bytes,
 
 	*payloadp = NULL;
 	*ownedp = NULL;
-	FLOW_TRY(read_header(rec, rec_bytes, hdr, &flags, &p));
+	FLOW_TRY(flowi_batch_header(rec, rec_bytes, hdr, &flags, &p));
 	stored = rec_bytes - (size_t) (p - (const uint8_t *) rec);
 	if ((flags & BATCH_LZ4) == 0)
 	{
@@ -388,6 +391,7 @@ flowi_batch_cursor_init(FlowBatchCursor *c, const FlowBatchHeader *hdr,
 	c->end = payload + hdr->payload_bytes;
 	c->nsteps = hdr->nsteps;
 	c->ops_left = hdr->nops;
+	c->tombs_left = hdr->ntombs;
 }
 
 /* The part of an operation before its key; false when it is malformed. */
@@ -401,7 +405,9 @@ get_op_head(FlowBatchCursor *c, unsigned *flagsp)
 		return false;
 	flags = *c->p++;
 	*flagsp = flags;
-	if ((flags & ~OP_KNOWN) != 0)
+	if ((flags & ~OP_KNOWN) != 0 ||
+		(flags & (OP_DELETE | OP_RANGE)) == (OP_DELETE | OP_RANGE) ||
+		(flags & (OP_OPEN | OP_RANGE)) == OP_OPEN)
 		return false;
 	if (flags & OP_STEP)
 	{
@@ -443,164 +449,67 @@ get_bytes(FlowBatchCursor *c, uint32_t max, const uint8_t **bytesp,
 	return true;
 }
 
+/* What follows the key: a value, the upper end of a range, or nothing. */
+static bool
+get_op_tail(FlowBatchCursor *c, unsigned flags)
+{
+	c->value = NULL;
+	c->value_bytes = 0;
+	if (flags & OP_RANGE)
+	{
+		c->op = FLOW_DELETE_RANGE;
+		return c->tombs_left-- > 0 &&
+			   ((flags & OP_OPEN) ||
+				get_bytes(c, FLOW_MAX_KEY, &c->value, &c->value_bytes));
+	}
+	c->op = flags & OP_DELETE ? FLOW_DELETE : FLOW_PUT;
+	return c->op == FLOW_DELETE ||
+		   get_bytes(c, FLOW_MAX_VALUE, &c->value, &c->value_bytes);
+}
+
+/* The end of the payload. */
+static FlowStatus
+check_end(const FlowBatchCursor *c)
+{
+	FLOW_CHECK_DATA(
+		c->p == c->end && c->steps_seen == c->nsteps && c->tombs_left == 0,
+		"batch has %u steps, not %u, lacks %u range tombstones, "
+		"and has %zu bytes behind its last operation",
+		c->steps_seen, c->nsteps, c->tombs_left, (size_t) (c->end - c->p));
+	return FLOW_END;
+}
+
+/* May c's operation stand behind the one before it in its step? */
+static bool
+in_order(const FlowBatchCursor *c, const FlowBatchCursor *before)
+{
+	if (before->op == FLOW_DELETE_RANGE)
+		return true;
+	return c->op != FLOW_DELETE_RANGE &&
+		   (before->store_id < c->store_id ||
+			(before->store_id == c->store_id &&
+			 flowi_identity_cmp(before->key, before->key_bytes, before->ts,
+								c->key, c->key_bytes, c->ts) < 0));
+}
+
 FlowStatus
 flowi_batch_cursor_next(FlowBatchCursor *c)
 {
-	uint32_t store_id = c->store_id;
-	const uint8_t *key = c->key;
-	uint32_t key_bytes = c->key_bytes;
-	int64_t ts = c->ts;
+	FlowBatchCursor before = *c;
 	unsigned flags;
 
 	if (c->ops_left == 0)
-	{
-		FLOW_CHECK_DATA(c->p == c->end && c->steps_seen == c->nsteps,
-						"batch has %u steps, not %u, and %zu bytes behind "
-						"its last operation",
-						c->steps_seen, c->nsteps, (size_t) (c->end - c->p));
-		return FLOW_END;
-	}
+		return check_end(c);
 	FLOW_CHECK_DATA(get_op_head(c, &flags) &&
 						flowi_batch_store_ok(c->store_id) &&
 						get_bytes(c, FLOW_MAX_KEY, &c->key, &c->key_bytes),
 					"malformed operation in a batch, %zu bytes before its end",
 					(size_t) (c->end - c->p));
-	c->op = flags & OP_DELETE ? FLOW_DELETE : FLOW_PUT;
-	c->value = NULL;
-	c->value_bytes = 0;
-	if (c->op == FLOW_PUT)
-		FLOW_CHECK_DATA(
-			get_bytes(c, FLOW_MAX_VALUE, &c->value, &c->value_bytes),
-			"malformed value in a batch, %zu bytes before its end",
-			(size_t) (c->end - c->p));
-	if ((flags & OP_STEP) == 0)
-		FLOW_CHECK_DATA(store_id < c->store_id ||
-							(store_id == c->store_id &&
-							 flowi_identity_cmp(key, key_bytes, ts, c->key,
-												c->key_bytes, c->ts) < 0),
-						"operations of a batch's step do not rise");
+	FLOW_CHECK_DATA(get_op_tail(c, flags),
+					"malformed value in a batch, %zu bytes before its end",
+					(size_t) (c->end - c->p));
+	FLOW_CHECK_DATA((flags & OP_STEP) || in_order(c, &before),
+					"operations of a batch's step do not rise");
 	c->ops_left--;
 	return FLOW_OK;
-}
-
-/* -------------------------------------------------------- STORE records */
-
-FlowStatus
-flowi_store_encode(FlowEnv *env, uint32_t store_id, const char *name,
-				   const void *blob, size_t blob_bytes, void **recp,
-				   size_t *rec_bytesp)
-{
-	size_t name_bytes = strlen(name);
-	uint8_t *rec;
-	uint8_t *p;
-
-	*recp = NULL;
-	*rec_bytesp = 0;
-	if (name_bytes == 0 || name_bytes > FLOW_MAX_STORE_NAME)
-		return flowi_fail(FLOW_INVALID, "store name of %zu bytes", name_bytes);
-	if (blob_bytes > FLOW_MAX_BLOB)
-		return flowi_fail(FLOW_INVALID, "store schema of %zu bytes",
-						  blob_bytes);
-	rec = env->alloc(env, PREFIX_BYTES + 3 * FLOW_VARINT_MAX + name_bytes + 1 +
-							  blob_bytes);
-	if (rec == NULL)
-		return flowi_fail(FLOW_NOMEM, "out of memory: store record");
-	p = rec;
-	*p++ = FLOW_RECORD_STORE;
-	*p++ = STORE_VERSION;
-	*p++ = 0; /* flags */
-	p = flowi_put_varint(p, store_id);
-	p = flowi_put_varint(p, name_bytes);
-	memcpy(p, name, name_bytes + 1);
-	p += name_bytes + 1;
-	p = flowi_put_varint(p, blob_bytes);
-	if (blob_bytes > 0)
-		memcpy(p, blob, blob_bytes);
-	p += blob_bytes;
-	*recp = rec;
-	*rec_bytesp = (size_t) (p - rec);
-	return FLOW_OK;
-}
-
-FlowStatus
-flowi_store_decode(const void *rec, size_t rec_bytes, uint32_t *store_idp,
-				   const char **namep, uint32_t *name_bytesp,
-				   const void **blobp, size_t *blob_bytesp)
-{
-	const uint8_t *p = rec;
-	const uint8_t *end = p + rec_bytes;
-	uint64_t blob_bytes;
-	unsigned flags;
-
-	FLOW_TRY(
-		check_prefix(rec, rec_bytes, FLOW_RECORD_STORE, STORE_VERSION, &flags));
-	FLOW_CHECK_DATA(flags == 0, "store record has flags 0x%02x", flags);
-	p += PREFIX_BYTES;
-	FLOW_CHECK_DATA(flowi_get_varint32(&p, end, store_idp) &&
-						flowi_get_varint32(&p, end, name_bytesp),
-					"store record is cut short");
-	FLOW_CHECK_DATA(
-		*name_bytesp >= 1 && *name_bytesp <= FLOW_MAX_STORE_NAME &&
-			*name_bytesp < (size_t) (end - p) && p[*name_bytesp] == '\0' &&
-			memchr(p, '\0', *name_bytesp) == NULL,
-		"store record has a malformed name of %u bytes", *name_bytesp);
-	*namep = (const char *) p;
-	p += *name_bytesp + 1;
-	FLOW_CHECK_DATA(flowi_get_varint(&p, end, &blob_bytes) &&
-						blob_bytes <= FLOW_MAX_BLOB &&
-						blob_bytes == (size_t) (end - p),
-					"store record has a malformed schema");
-	*blobp = p;
-	*blob_bytesp = (size_t) blob_bytes;
-	return FLOW_OK;
-}
-
-/* ---------------------------------------------------------- description */
-
-uint64_t
-flow_record_xid(const void *rec, size_t rec_bytes)
-{
-	FlowRecordKind kind = 0;
-	FlowBatchHeader hdr;
-	const uint8_t *p;
-	unsigned flags;
-
-	if (flowi_record_kind(rec, rec_bytes, &kind) != FLOW_OK ||
-		kind != FLOW_RECORD_BATCH ||
-		read_header(rec, rec_bytes, &hdr, &flags, &p) != FLOW_OK)
-		return 0;
-	return hdr.xid;
-}
-
-void
-flow_record_desc(const void *rec, size_t rec_bytes, char *buf, size_t buf_bytes)
-{
-	FlowRecordKind kind = 0;
-	FlowBatchHeader hdr;
-	const uint8_t *p;
-	unsigned flags;
-	uint32_t store_id;
-	const char *name;
-	uint32_t name_bytes;
-	const void *blob;
-	size_t blob_bytes;
-
-	if (flowi_record_kind(rec, rec_bytes, &kind) != FLOW_OK)
-		snprintf(buf, buf_bytes, "not a FlowDB record, %zu bytes", rec_bytes);
-	else if (kind == FLOW_RECORD_BATCH &&
-			 read_header(rec, rec_bytes, &hdr, &flags, &p) == FLOW_OK)
-		snprintf(buf, buf_bytes,
-				 "batch: xid %" PRIu64 ", steps %u, operations %u, "
-				 "%u bytes%s",
-				 hdr.xid, hdr.nsteps, hdr.nops, hdr.payload_bytes,
-				 flags & BATCH_LZ4 ? ", lz4" : "");
-	else if (kind == FLOW_RECORD_STORE &&
-			 flowi_store_decode(rec, rec_bytes, &store_id, &name, &name_bytes,
-								&blob, &blob_bytes) == FLOW_OK)
-		snprintf(buf, buf_bytes, "store: id %u, name \"%s\", schema %zu bytes",
-				 store_id, name, blob_bytes);
-	else
-		snprintf(buf, buf_bytes,
-				 "malformed FlowDB record of kind %d, %zu bytes", (int) kind,
-				 rec_bytes);
 }

@@ -6,11 +6,12 @@
  * kind byte, a header, a body.  Two kinds:
  *
  * BATCH: operations of one transaction in at most FLOW_MAX_STEPS steps.  In
- * a step all operations have one command id, come sorted by (store, key,
- * ts) and name each (store, key, ts) once.  Step i of a record that starts
- * at log position L has sequence L + i (S1): a record of PostgreSQL's WAL
- * has a header of 24 bytes, so at most 24 sequences fit before any other
- * record can start.
+ * a step all operations have one command id: first range tombstones in any
+ * order, then the others sorted by (store, key, ts), each named once.  A
+ * range tombstone that follows other writes of its batch begins a step.  Step
+ * i of a record that starts at log position L has sequence L + i (S1): a
+ * record of PostgreSQL's WAL has a header of 24 bytes, so at most 24
+ * sequences fit before any other record can start.
  *
  * STORE: a store's id, name and blob.
  *
@@ -48,6 +49,7 @@ typedef struct FlowBatchHeader
 	uint64_t xid;
 	uint32_t nsteps;
 	uint32_t nops;
+	uint32_t ntombs;		/* of nops: range tombstones */
 	uint32_t payload_bytes; /* raw, after decompression */
 } FlowBatchHeader;
 
@@ -66,6 +68,10 @@ extern FlowStatus flowi_batch_add(FlowBatchWriter *bw, FlowOp op,
 								  uint32_t key_bytes, int64_t ts,
 								  int64_t expire_at, const uint8_t *value,
 								  uint32_t value_bytes) FLOW_MUST_CHECK;
+/* A range tombstone; in its step before any other operation.  INVALID else,
+ * and when a key is too long. */
+extern FlowStatus flowi_batch_add_tomb(FlowBatchWriter *bw, uint32_t store_id,
+									   const FlowRect *rect) FLOW_MUST_CHECK;
 extern size_t flowi_batch_payload_bytes(const FlowBatchWriter *bw);
 extern uint32_t flowi_batch_steps(const FlowBatchWriter *bw);
 /* The finished log record (lz4 where it pays), the header and the raw
@@ -97,9 +103,11 @@ typedef struct FlowBatchCursor
 	uint32_t nsteps;	 /* of the header */
 	uint32_t steps_seen; /* begun so far */
 	uint32_t ops_left;	 /* of the batch */
+	uint32_t tombs_left; /* of these: range tombstones */
 	uint32_t step;		 /* current step, from 0; valid after the first op */
 	uint32_t cid;		 /* of the current step */
-	/* current operation */
+	/* current operation.  A range tombstone has key_lo as key, key_hi as value
+	 * (NULL: open), ts_lo as ts and ts_hi as expire_at */
 	FlowOp op;
 	uint32_t store_id;
 	const uint8_t *key;

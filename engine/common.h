@@ -47,6 +47,9 @@ extern FlowStatus flowi_fail(FlowStatus st, const char *fmt, ...)
 extern FlowStatus flowi_fail_errno(int err_no, const char *fmt, ...)
 	FLOW_PRINTF(2, 3);
 
+/* Put back the record of before something whose failure nobody is told of. */
+extern void flowi_error_restore(const FlowError *error);
+
 /* Our own bugs: checked in debug builds. */
 #ifdef FLOW_DEBUG
 extern _Noreturn void flowi_assert_failed(const char *expr, const char *file,

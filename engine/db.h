@@ -6,6 +6,7 @@
 #ifndef FLOW_DB_H
 #define FLOW_DB_H
 
+#include "latency.h"
 #include "manifest.h"
 #include "memtable.h"
 
@@ -16,12 +17,12 @@
 /*
  * An SSTable that some version lists; in the region.  refs: one for each
  * version that lists it, and one of the SSTable it succeeds.  At 0 it is
- * freed, and the file is unlinked when it is obsolete.
+ * freed; when it is obsolete, nobody uses its file any more (FlowTrash).
  */
 typedef struct FlowSst
 {
 	/* constant */
-	FlowSstInfo info; /* keys point behind the struct; txns is NULL */
+	FlowSstInfo info; /* all keys point behind the struct; txns is NULL */
 	uint32_t ntxns;
 	FlowTxn *txns; /* directory, sorted by seq_first; states are atomic */
 
@@ -36,8 +37,26 @@ typedef struct FlowSst
 
 	_Atomic uint32_t unsettled; /* saved entries not SETTLED; 0: no check */
 	_Atomic uint32_t refs;
-	_Atomic bool obsolete;
+	_Atomic bool obsolete;		/* its file is in the trash of owner */
+	struct FlowDbShared *owner; /* set before obsolete */
 } FlowSst;
+
+/*
+ * The file of an SSTable that is removed from the list, though some may read
+ * it yet; in the region, until the manifest says that the file is gone.  The
+ * manifest has it too, so that a load does not take the file for a lost one.
+ * Protected by state_lock.
+ */
+typedef struct FlowTrash
+{
+	struct FlowTrash *next;
+	uint64_t id;
+	int64_t since; /* when it became obsolete */
+	bool unused;   /* nobody reads the file any more */
+	bool claimed;  /* a sweep is at work on it */
+	bool gone;	   /* durably unlinked, which the manifest does not say yet */
+	bool told;	   /* the edit being written says it */
+} FlowTrash;
 
 /* A set of live SSTables; immutable but for refs.  The database holds one
  * reference on the current one, every scan one on the one it reads. */
@@ -45,9 +64,19 @@ typedef struct FlowVersion
 {
 	_Atomic uint32_t refs;
 	uint32_t nssts;
+	uint32_t ntombs; /* range tombstones in them; 0: nobody need look */
 	uint64_t number; /* rises with each installed version */
 	FlowSst *sst[];	 /* by store id, then id */
 } FlowVersion;
+
+/* The directory entry that flow_resolve_step asks for next; all 0: the first
+ * one there is. */
+typedef struct FlowResolveAt
+{
+	uint32_t store_id;
+	uint64_t sst_id;
+	uint64_t seq;
+} FlowResolveAt;
 
 /* A store's definition; in the region, for as long as the database. */
 typedef struct FlowStore
@@ -58,7 +87,12 @@ typedef struct FlowStore
 	size_t blob_bytes;
 	void *blob;		  /* region memory of its own */
 	uint64_t def_end; /* log end of its newest definition; 0: loaded */
-	char name[];	  /* NUL-terminated */
+	/* protected by state_lock */
+	uint64_t claim;	 /* of the merge or the GC that is under way; 0: none */
+	int64_t retry_at; /* no merge before that time: the last one failed */
+	bool has_policy;  /* policy is its own */
+	FlowMergePolicy policy;
+	char name[]; /* NUL-terminated */
 } FlowStore;
 
 struct FlowDbShared
@@ -76,30 +110,67 @@ struct FlowDbShared
 	FlowVersion *version; /* changed by whoever set busy only */
 	FlowStore *stores;
 	uint32_t next_store_id;
-	bool busy; /* somebody flushes or writes the manifest */
+	bool busy;				/* somebody flushes or writes the manifest */
+	FlowTrash *trash;		/* newest first */
+	FlowMergePolicy policy; /* of stores without one of their own */
+	uint64_t last_claim;	/* claims are numbers; see choose.h */
 
 	/* owned by whoever set busy */
 	FlowManifestPos manifest;
 	uint64_t snapshot_bytes; /* size of the manifest's last snapshot */
-	uint64_t next_sst_id;
+	_Atomic uint64_t next_sst_id; /* others read it for statistics */
 	bool manifest_failed; /* what the file ends with is not known */
+	FlowResolveAt resolve_at;
 
 	/* atomic; writers hold state_lock exclusive */
 	_Atomic uint64_t flushed_pos;
 	_Atomic uint64_t store_version;
 	_Atomic uint64_t version_number;
+	_Atomic uint64_t policy_number; /* rises whenever a policy changes */
 	_Atomic uint64_t oldest_unflushed; /* least first_pos of a memtable */
 	_Atomic uint32_t nfrozen;
 
 	/* atomic; writers hold write_lock */
 	_Atomic uint64_t applied_end; /* all logged before it is linked */
 
+	/* atomic: raised by compare and swap, never beyond applied_end.  Readers
+	 * see records of memtables whose sequence lies before it: applied_end as
+	 * far as it is as durable as its writers asked (env.h, log_commit) */
+	_Atomic uint64_t visible_end;
+
+	/* atomic: readers judge expiry at this time or later (keep.h) */
+	_Atomic int64_t purge_horizon;
+
+	/* atomic: flow_close was called; writes are refused */
+	_Atomic bool closed;
+
 	/* failed flush steps since the last that went well; atomic */
 	_Atomic uint32_t failing;
 
-	/* counters */
+	uint64_t cache_space; /* constant after load; see cache.h */
+	int64_t loaded_at;	  /* constant after load */
+
+	/* counters, and times of what happened last; atomic */
 	_Atomic uint64_t records_written, bytes_written, flushes, flush_failures;
+	_Atomic uint64_t records_read, records_expired;
+	_Atomic uint64_t merges, merge_failures, gc_runs, purged;
+	_Atomic uint64_t sstables_merged, sstables_made;
+	_Atomic uint64_t merge_rows, merge_bytes_read, merge_bytes_written;
+	_Atomic uint64_t merge_time_us;
+	_Atomic int64_t last_flush_at, last_merge_at, last_gc_at;
+	FlowHistogram latency[FLOW_LATENCY_KINDS];
 };
+
+typedef struct FlowOpen FlowOpen; /* open.c */
+
+/* An answer, and for what it was given. */
+typedef struct FlowWants
+{
+	uint64_t version_number;
+	uint64_t policy_number;
+	int64_t until; /* 0: there is none */
+	bool answer;
+} FlowWants;
 
 struct FlowDb
 {
@@ -109,8 +180,16 @@ struct FlowDb
 	FlowScan *scans;				 /* open ones; flow_detach orphans them */
 	FlowScan *spare;				 /* a closed one, for the next open */
 	struct FlowReaderCache *readers; /* open SSTables of this handle */
+	uint32_t queries;				 /* calls; the time of some is taken */
 	FlowBatchWriter *batch;			 /* of flow_write_batch; NULL at first */
-	bool owns_shared;				 /* made by flow_open */
+	struct FlowMergeJob *merge;		 /* of flow_maintenance_step; or NULL */
+	FlowWants wants;				 /* what flow_wants_maintenance knows */
+	void *log_room;			 /* the environment's, log_admit to log_leave */
+	bool log_admitted;
+	FlowOpen *open;			 /* of flow_open, else NULL: lock, thread */
 };
+
+/* INVALID: no path that a database can have. */
+extern FlowStatus flowi_db_check_dir(const char *dir) FLOW_MUST_CHECK;
 
 #endif /* FLOW_DB_H */

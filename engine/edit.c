@@ -12,6 +12,8 @@
 
 #include <inttypes.h>
 
+#include "batch.h"
+
 /* Fields of an edit: tag, length of the body, body. */
 #define FIELD_TAG 0
 #define FIELD_LENGTH 1
@@ -24,8 +26,13 @@ enum
 	TAG_TXNS = 3,
 	TAG_STORE = 4,
 	TAG_FLUSHED = 5,
-	TAG_NEXT_ID = 6
+	TAG_NEXT_ID = 6,
+	TAG_TRASH = 7,
+	TAG_GONE = 8
 };
+
+/* Flags of a range tombstones' rectangle. */
+#define COVER_HAS_END 1
 
 #define TXN_MIN_BYTES 5 /* of an encoded directory entry */
 
@@ -120,15 +127,64 @@ put_bytes(FlowBuf *b, const void *p, size_t n)
 	return flowi_buf_append(b, p, n);
 }
 
+/*
+ * What every SSTable keeps to; NULL: all is well.  Checked when an entry
+ * is written too, so that no manifest is made that cannot be read again.
+ * cover is that of whatever range tombstones there are, empty ones included,
+ * so nothing is asked of it.
+ */
+static const char *
+check_sst(const FlowSstInfo *s)
+{
+	if (!flowi_batch_store_ok(s->store_id))
+		return "SSTable of an impossible store";
+	if (s->origin > FLOW_SST_MERGED)
+		return "SSTable of unknown origin";
+	if (s->records == 0 && s->ntombs == 0)
+		return "SSTable without content";
+	if (s->tombstones > s->records || s->keys > s->records)
+		return "SSTable with impossible counts";
+	if (s->seq_min > s->seq_max)
+		return "SSTable with wrong sequences";
+	if (s->records == 0 && (s->key_min_bytes > 0 || s->key_max_bytes > 0 ||
+							s->ts_min <= s->ts_max))
+		return "SSTable with bounds of no records";
+	if (s->records > 0 &&
+		(s->ts_min > s->ts_max || s->expire_min > s->expire_max ||
+		 flowi_key_cmp(s->key_min, s->key_min_bytes, s->key_max,
+					   s->key_max_bytes) > 0))
+		return "SSTable with wrong bounds";
+	return NULL;
+}
+
+static FlowStatus
+put_cover(FlowBuf *b, const FlowRect *r)
+{
+	uint8_t flags = r->key_hi ? COVER_HAS_END : 0;
+
+	FLOW_TRY(flowi_buf_append(b, &flags, 1));
+	FLOW_TRY(flowi_buf_u64(b, (uint64_t) r->ts_lo));
+	FLOW_TRY(flowi_buf_u64(b, (uint64_t) r->ts_hi));
+	FLOW_TRY(put_bytes(b, r->key_lo, r->key_lo_bytes));
+	return r->key_hi ? put_bytes(b, r->key_hi, r->key_hi_bytes) : FLOW_OK;
+}
+
 static FlowStatus
 put_sst(FlowBuf *b, const FlowSstInfo *info)
 {
+	const char *wrong = check_sst(info);
+
+	if (wrong)
+		return flowi_fail(FLOW_INVALID, "manifest edit: %s", wrong);
 	FLOW_TRY(flowi_buf_varint(b, info->id));
 	FLOW_TRY(flowi_buf_varint(b, info->store_id));
 	FLOW_TRY(flowi_buf_varint(b, info->level));
+	FLOW_TRY(flowi_buf_varint(b, info->origin));
 	FLOW_TRY(flowi_buf_varint(b, info->file_bytes));
 	FLOW_TRY(flowi_buf_varint(b, info->records));
 	FLOW_TRY(flowi_buf_varint(b, info->tombstones));
+	FLOW_TRY(flowi_buf_varint(b, info->keys));
+	FLOW_TRY(flowi_buf_varint(b, info->ntombs));
 	FLOW_TRY(flowi_buf_varint(b, info->raw_bytes));
 	FLOW_TRY(flowi_buf_u64(b, (uint64_t) info->ts_min));
 	FLOW_TRY(flowi_buf_u64(b, (uint64_t) info->ts_max));
@@ -138,6 +194,8 @@ put_sst(FlowBuf *b, const FlowSstInfo *info)
 	FLOW_TRY(flowi_buf_u64(b, info->seq_max));
 	FLOW_TRY(put_bytes(b, info->key_min, info->key_min_bytes));
 	FLOW_TRY(put_bytes(b, info->key_max, info->key_max_bytes));
+	if (info->ntombs > 0)
+		FLOW_TRY(put_cover(b, &info->cover));
 	return put_txns(b, info->txns, info->ntxns);
 }
 
@@ -164,6 +222,18 @@ FlowStatus
 flowi_edit_remove_sst(FlowEdit *edit, uint64_t id)
 {
 	return put_number(edit, TAG_REMOVE_SST, id);
+}
+
+FlowStatus
+flowi_edit_trash(FlowEdit *edit, uint64_t id)
+{
+	return put_number(edit, TAG_TRASH, id);
+}
+
+FlowStatus
+flowi_edit_gone(FlowEdit *edit, uint64_t id)
+{
+	return put_number(edit, TAG_GONE, id);
 }
 
 FlowStatus
@@ -314,24 +384,52 @@ get_txns(const FlowEditSource *src, Field *f, FlowTxnInfo **txnsp,
 	return FLOW_OK;
 }
 
+static bool
+get_cover(Field *f, FlowRect *r)
+{
+	uint8_t flags;
+
+	if (f->p == f->end)
+		return false;
+	flags = *f->p++;
+	return flags <= COVER_HAS_END && get_time(f, &r->ts_lo) &&
+		   get_time(f, &r->ts_hi) &&
+		   get_bytes(f, FLOW_MAX_KEY, &r->key_lo, &r->key_lo_bytes) &&
+		   (flags == 0 ||
+			get_bytes(f, FLOW_MAX_KEY, &r->key_hi, &r->key_hi_bytes));
+}
+
+/* All but the directory; keys point into the field. */
+static bool
+get_sst(Field *f, FlowSstInfo *s)
+{
+	return get_u64(f, &s->id) && get_u32(f, &s->store_id) &&
+		   get_u32(f, &s->level) && get_u32(f, &s->origin) &&
+		   get_u64(f, &s->file_bytes) && get_u64(f, &s->records) &&
+		   get_u64(f, &s->tombstones) && get_u64(f, &s->keys) &&
+		   get_u64(f, &s->ntombs) && get_u64(f, &s->raw_bytes) &&
+		   get_time(f, &s->ts_min) && get_time(f, &s->ts_max) &&
+		   get_time(f, &s->expire_min) && get_time(f, &s->expire_max) &&
+		   get_fixed64(f, &s->seq_min) && get_fixed64(f, &s->seq_max) &&
+		   get_bytes(f, FLOW_MAX_KEY, &s->key_min, &s->key_min_bytes) &&
+		   get_bytes(f, FLOW_MAX_KEY, &s->key_max, &s->key_max_bytes) &&
+		   (s->ntombs == 0 || get_cover(f, &s->cover));
+}
+
 static FlowStatus
 replay_add_sst(const FlowEditSource *src, Field *f)
 {
 	const FlowManifestVisitor *v = src->visitor;
 	FlowSstInfo info = {0};
 	FlowTxnInfo *txns = NULL;
+	const char *wrong;
 	FlowStatus st;
 
-	if (!get_u64(f, &info.id) || !get_u32(f, &info.store_id) ||
-		!get_u32(f, &info.level) || !get_u64(f, &info.file_bytes) ||
-		!get_u64(f, &info.records) || !get_u64(f, &info.tombstones) ||
-		!get_u64(f, &info.raw_bytes) || !get_time(f, &info.ts_min) ||
-		!get_time(f, &info.ts_max) || !get_time(f, &info.expire_min) ||
-		!get_time(f, &info.expire_max) || !get_fixed64(f, &info.seq_min) ||
-		!get_fixed64(f, &info.seq_max) ||
-		!get_bytes(f, FLOW_MAX_KEY, &info.key_min, &info.key_min_bytes) ||
-		!get_bytes(f, FLOW_MAX_KEY, &info.key_max, &info.key_max_bytes))
+	if (!get_sst(f, &info))
 		return damaged(src, "wrong SSTable entry");
+	wrong = check_sst(&info);
+	if (wrong)
+		return damaged(src, wrong);
 	FLOW_GOTO(get_txns(src, f, &txns, &info.ntxns));
 	if (f->p != f->end)
 		FLOW_GOTO(damaged(src, "wrong SSTable entry"));
@@ -412,6 +510,10 @@ replay_field(const FlowEditSource *src, uint8_t tag, Field *f)
 			return replay_number(src, f, src->visitor->flushed);
 		case TAG_NEXT_ID:
 			return replay_number(src, f, src->visitor->next_id);
+		case TAG_TRASH:
+			return replay_number(src, f, src->visitor->trash);
+		case TAG_GONE:
+			return replay_number(src, f, src->visitor->gone);
 		default:
 			return damaged(src, "unknown field");
 	}
@@ -436,5 +538,6 @@ flowi_edit_replay(const FlowEditSource *src, const uint8_t *p,
 		FLOW_TRY(replay_field(src, p[FIELD_TAG], &f));
 		p = f.p;
 	}
-	return FLOW_OK;
+	return src->visitor->edit_done ? src->visitor->edit_done(src->visitor->arg)
+								   : FLOW_OK;
 }

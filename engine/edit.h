@@ -33,8 +33,8 @@ typedef struct FlowEditSource
 
 /*
  * flowi_edit_replay
- *		Call the visitor for each field in [p, end).  CORRUPT: not what an
- *		edit looks like; or what the visitor returned.
+ *		Call the visitor for each field in [p, end), and edit_done.  CORRUPT:
+ *		not what an edit looks like; or what the visitor returned.
  */
 extern FlowStatus flowi_edit_replay(const FlowEditSource *src, const uint8_t *p,
 									const uint8_t *end) FLOW_MUST_CHECK;

@@ -3,10 +3,10 @@
  *	  FlowEnv on POSIX: files, malloc, pthread locks, threads sharing one
  *	  malloc'ed region; for tests, tools and embedders.
  *
- * The log only counts: a record gets a position and is gone, so what was
- * not flushed does not survive the process.  Every call that can fail in
- * real life can be made to fail by env_posix.h.  Debug builds check that
- * locks are taken in rising rank.
+ * Its log is in env_posix_log.c, its background thread in
+ * env_posix_thread.c.  Every call that can fail in real life can be made to
+ * fail by env_posix.h.  Debug builds check that locks are taken in rising
+ * rank.
  *-------------------------------------------------------------------------
  */
 #include "common.h"
@@ -21,37 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "batch.h"
-#include "env_posix.h"
+#include "env_posix_impl.h"
 #include "region.h"
-
-/* The calls from, .., until - 1 of an operation fail. */
-typedef struct PosixFault
-{
-	_Atomic uint64_t calls;
-	_Atomic uint64_t from;
-	_Atomic uint64_t until;
-	_Atomic int err_no;
-} PosixFault;
-
-typedef struct PosixHost
-{
-	FlowEnv env;
-	void *region_base;
-
-	/* constant once threads run */
-	FlowPosixOutcomeFn outcome;
-	void *outcome_arg;
-	FlowPosixPointFn point;
-	void *point_arg;
-	FlowPosixLogFn log;
-	void *log_arg;
-
-	pthread_mutex_t log_mutex;
-	uint64_t log_pos; /* protected by log_mutex */
-
-	PosixFault faults[FLOW_POSIX_NOPS]; /* atomic */
-} PosixHost;
 
 struct FlowFile
 {
@@ -69,19 +40,13 @@ typedef struct PosixLock
 
 _Static_assert(sizeof(PosixLock) <= sizeof(FlowLock), "FlowLock is too small");
 
-static PosixHost *
-host_of(FlowEnv *env)
-{
-	return env->host;
-}
-
 /* --------------------------------------------------------------- faults */
 
 void
 flow_env_posix_fail(FlowEnv *env, FlowPosixOp op, uint64_t nth, uint64_t times,
 					int err_no)
 {
-	PosixFault *fault = &host_of(env)->faults[op];
+	PosixFault *fault = &posix_host(env)->faults[op];
 	uint64_t from = atomic_load(&fault->calls) + nth;
 	uint64_t until = times > UINT64_MAX - from ? UINT64_MAX : from + times;
 
@@ -94,14 +59,14 @@ flow_env_posix_fail(FlowEnv *env, FlowPosixOp op, uint64_t nth, uint64_t times,
 uint64_t
 flow_env_posix_calls(FlowEnv *env, FlowPosixOp op)
 {
-	return atomic_load(&host_of(env)->faults[op].calls);
+	return atomic_load(&posix_host(env)->faults[op].calls);
 }
 
 /* Count a call; the errno it has to fail with, or 0. */
 static int
 fault_of(FlowEnv *env, FlowPosixOp op)
 {
-	PosixFault *fault = &host_of(env)->faults[op];
+	PosixFault *fault = &posix_host(env)->faults[op];
 	uint64_t call = atomic_fetch_add(&fault->calls, 1) + 1;
 
 	if (call < atomic_load(&fault->until) && call >= atomic_load(&fault->from))
@@ -242,6 +207,19 @@ posix_file_sync(FlowFile *file)
 	int err_no = fault_of(file->env, FLOW_POSIX_SYNC);
 
 	if (err_no == 0 && fsync(file->fd) != 0)
+		err_no = errno;
+	if (err_no != 0)
+		return flowi_fail_errno(err_no, "could not fsync file \"%s\"",
+								file->path);
+	return FLOW_OK;
+}
+
+static FlowStatus
+posix_file_datasync(FlowFile *file)
+{
+	int err_no = fault_of(file->env, FLOW_POSIX_SYNC);
+
+	if (err_no == 0 && fdatasync(file->fd) != 0)
 		err_no = errno;
 	if (err_no != 0)
 		return flowi_fail_errno(err_no, "could not fsync file \"%s\"",
@@ -412,9 +390,8 @@ note_no_lock(void)
 #define note_no_lock() ((void) 0)
 #endif
 
-/* A lock that cannot be taken leaves nothing to go on with. */
-static void
-must(int err_no, const char *what)
+void
+posix_must(int err_no, const char *what)
 {
 	if (err_no == 0)
 		return;
@@ -429,14 +406,14 @@ posix_lock_init(FlowEnv *env, FlowLock *lock, FlowLockRank rank)
 	pthread_rwlockattr_t attr;
 
 	(void) env;
-	must(pthread_rwlockattr_init(&attr), "pthread_rwlockattr_init");
+	posix_must(pthread_rwlockattr_init(&attr), "pthread_rwlockattr_init");
 #ifdef __GLIBC__
 	/* glibc's default lets a stream of readers starve a writer */
-	must(pthread_rwlockattr_setkind_np(
-			 &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP),
-		 "pthread_rwlockattr_setkind_np");
+	posix_must(pthread_rwlockattr_setkind_np(
+				   &attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP),
+			   "pthread_rwlockattr_setkind_np");
 #endif
-	must(pthread_rwlock_init(&l->rwlock, &attr), "pthread_rwlock_init");
+	posix_must(pthread_rwlock_init(&l->rwlock, &attr), "pthread_rwlock_init");
 	pthread_rwlockattr_destroy(&attr);
 	l->rank = rank;
 }
@@ -449,9 +426,9 @@ posix_lock_acquire(FlowEnv *env, FlowLock *lock, FlowLockMode mode)
 	(void) env;
 	note_acquire(l);
 	if (mode == FLOW_LOCK_EXCLUSIVE)
-		must(pthread_rwlock_wrlock(&l->rwlock), "pthread_rwlock_wrlock");
+		posix_must(pthread_rwlock_wrlock(&l->rwlock), "pthread_rwlock_wrlock");
 	else
-		must(pthread_rwlock_rdlock(&l->rwlock), "pthread_rwlock_rdlock");
+		posix_must(pthread_rwlock_rdlock(&l->rwlock), "pthread_rwlock_rdlock");
 }
 
 static void
@@ -461,7 +438,7 @@ posix_lock_release(FlowEnv *env, FlowLock *lock)
 
 	(void) env;
 	note_release(l);
-	must(pthread_rwlock_unlock(&l->rwlock), "pthread_rwlock_unlock");
+	posix_must(pthread_rwlock_unlock(&l->rwlock), "pthread_rwlock_unlock");
 }
 
 /* ---------------------------------------------------- clock and events */
@@ -481,15 +458,13 @@ posix_poll(FlowEnv *env)
 {
 	(void) env;
 	note_no_lock();
-	return FLOW_OK;
+	return posix_thread_stopping() ? FLOW_INTERRUPTED : FLOW_OK;
 }
 
 static void
 posix_notify(FlowEnv *env, FlowDbShared *db, FlowEvent event)
 {
-	(void) env;
-	(void) db;
-	(void) event;
+	posix_thread_notify(env, db, event);
 }
 
 static void
@@ -505,53 +480,17 @@ posix_pause(FlowEnv *env)
 static FlowStatus
 posix_point(FlowEnv *env, const char *name)
 {
-	PosixHost *host = host_of(env);
+	PosixHost *host = posix_host(env);
 
 	return host->point ? host->point(host->point_arg, name) : FLOW_OK;
 }
 
-/* ------------------------------------------------------------------ log */
-
-static void
-posix_log_append(FlowEnv *env, FlowDb *db, const void *rec, size_t len,
-				 uint64_t *startp, uint64_t *endp)
-{
-	PosixHost *host = host_of(env);
-
-	(void) db;
-	must(pthread_mutex_lock(&host->log_mutex), "pthread_mutex_lock");
-	*startp = host->log_pos;
-	/* at least one position for each step (S1) */
-	*endp = *startp + FLOW_MAX_STEPS + len;
-	host->log_pos = *endp;
-	if (host->log)
-		host->log(host->log_arg, rec, len, *startp, *endp);
-	must(pthread_mutex_unlock(&host->log_mutex), "pthread_mutex_unlock");
-}
-
-static uint64_t
-posix_log_bound(FlowEnv *env)
-{
-	PosixHost *host = host_of(env);
-	uint64_t pos;
-
-	must(pthread_mutex_lock(&host->log_mutex), "pthread_mutex_lock");
-	pos = host->log_pos;
-	must(pthread_mutex_unlock(&host->log_mutex), "pthread_mutex_unlock");
-	return pos;
-}
-
-static FlowStatus
-posix_log_sync(FlowEnv *env)
-{
-	(void) env;
-	return FLOW_OK;
-}
+/* ---------------------------------------------------------------- hooks */
 
 static FlowStatus
 posix_txn_outcome(FlowEnv *env, uint64_t xid, FlowTxnState *statep)
 {
-	PosixHost *host = host_of(env);
+	PosixHost *host = posix_host(env);
 
 	if (xid != 0 && host->outcome)
 		return host->outcome(host->outcome_arg, xid, statep);
@@ -559,12 +498,10 @@ posix_txn_outcome(FlowEnv *env, uint64_t xid, FlowTxnState *statep)
 	return FLOW_OK;
 }
 
-/* ---------------------------------------------------------------- hooks */
-
 void
 flow_env_posix_set_outcome(FlowEnv *env, FlowPosixOutcomeFn fn, void *arg)
 {
-	PosixHost *host = host_of(env);
+	PosixHost *host = posix_host(env);
 
 	host->outcome = fn;
 	host->outcome_arg = arg;
@@ -573,30 +510,11 @@ flow_env_posix_set_outcome(FlowEnv *env, FlowPosixOutcomeFn fn, void *arg)
 void
 flow_env_posix_set_point(FlowEnv *env, FlowPosixPointFn fn, void *arg)
 {
-	PosixHost *host = host_of(env);
+	PosixHost *host = posix_host(env);
 
 	host->point = fn;
 	host->point_arg = arg;
 	env->point = fn ? posix_point : NULL;
-}
-
-void
-flow_env_posix_set_log(FlowEnv *env, FlowPosixLogFn fn, void *arg)
-{
-	PosixHost *host = host_of(env);
-
-	host->log = fn;
-	host->log_arg = arg;
-}
-
-void
-flow_env_posix_set_log_pos(FlowEnv *env, uint64_t pos)
-{
-	PosixHost *host = host_of(env);
-
-	must(pthread_mutex_lock(&host->log_mutex), "pthread_mutex_lock");
-	host->log_pos = FLOW_MAX(host->log_pos, pos);
-	must(pthread_mutex_unlock(&host->log_mutex), "pthread_mutex_unlock");
 }
 
 /* --------------------------------------------------------- create, free */
@@ -606,6 +524,7 @@ static const FlowEnv posix_env = {
 	.file_read = posix_file_read,
 	.file_write = posix_file_write,
 	.file_sync = posix_file_sync,
+	.file_datasync = posix_file_datasync,
 	.file_truncate = posix_file_truncate,
 	.file_size = posix_file_size,
 	.file_close = posix_file_close,
@@ -624,10 +543,6 @@ static const FlowEnv posix_env = {
 	.poll = posix_poll,
 	.notify = posix_notify,
 	.pause = posix_pause,
-	.log_resume = flow_env_posix_set_log_pos,
-	.log_append = posix_log_append,
-	.log_bound = posix_log_bound,
-	.log_sync = posix_log_sync,
 	.txn_outcome = posix_txn_outcome,
 };
 
@@ -642,15 +557,16 @@ flow_env_posix_create(size_t region_bytes, FlowEnv **envp)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	host->env = posix_env;
 	host->env.host = host;
-	host->log_pos = 1;
-	must(pthread_mutex_init(&host->log_mutex, NULL), "pthread_mutex_init");
+	posix_log_init(&host->env);
+	posix_thread_init(&host->env);
 	host->region_base = calloc(1, region_bytes);
 	if (host->region_base == NULL)
 		st = flowi_fail(FLOW_NOMEM, "out of memory: region of %zu bytes",
 						region_bytes);
 	else
 		st = flow_region_init(&host->env, host->region_base, region_bytes,
-							  region_bytes / 4 * 3, &host->env.region);
+							  region_bytes / 16 * 7, region_bytes / 16 * 7,
+							  &host->env.region);
 	if (st != FLOW_OK)
 	{
 		flow_env_posix_free(&host->env);
@@ -667,8 +583,9 @@ flow_env_posix_free(FlowEnv *env)
 
 	if (env == NULL)
 		return;
-	host = host_of(env);
-	pthread_mutex_destroy(&host->log_mutex);
+	host = posix_host(env);
+	posix_log_free(host);
+	posix_thread_free(host);
 	free(host->region_base);
 	free(host);
 }

@@ -52,7 +52,15 @@ extern void flow_env_posix_set_point(FlowEnv *env, FlowPosixPointFn fn,
 typedef void (*FlowPosixLogFn)(void *arg, const void *rec, size_t len,
 							   uint64_t start, uint64_t end);
 extern void flow_env_posix_set_log(FlowEnv *env, FlowPosixLogFn fn, void *arg);
-/* Start the log at pos >= 1, as after a restart; never goes backwards. */
+/* Start the counting log at pos >= 1, as after a restart; never goes backwards. */
 extern void flow_env_posix_set_log_pos(FlowEnv *env, uint64_t pos);
+
+/* Segments of the file log get this size, and not that of the options, from
+ * the next flow_open on; 0: that of the options. */
+extern void flow_env_posix_set_segment_bytes(FlowEnv *env, uint64_t bytes);
+
+/* How many tasks of background threads have failed, and the last error; lastp
+ * may be NULL. */
+extern uint64_t flow_env_posix_thread_failures(FlowEnv *env, FlowError *lastp);
 
 #endif /* FLOW_ENV_POSIX_H */

@@ -68,6 +68,7 @@ extern const char *flow_status_name(FlowStatus st);
 #define FLOW_MAX_STORE_NAME 255u			 /* bytes of a store's name */
 #define FLOW_MAX_BLOB (1024u * 1024u)		 /* bytes of a store's schema */
 #define FLOW_NEVER INT64_MAX /* expire_at of an immortal record */
+#define FLOW_MAX_TTL_SECS (INT64_MAX / 1000000) /* longest time to live */
 
 /* ----------------------------------------------------------- transactions */
 
@@ -108,21 +109,114 @@ typedef struct FlowDb FlowDb;
 typedef struct FlowDbShared FlowDbShared;
 typedef struct FlowScan FlowScan;
 typedef struct FlowTxBuf FlowTxBuf;
+typedef struct FlowVector FlowVector;
 
+/* When a write of the file log is durable (env_posix only). */
+typedef enum FlowSyncMode
+{
+	FLOW_SYNC_ALWAYS,	/* before the write call returns */
+	FLOW_SYNC_INTERVAL, /* within sync_interval_ms; the last ones may be lost
+						 * with the machine, not with the process */
+	FLOW_SYNC_HOST		/* the host's log decides (PostgreSQL) */
+} FlowSyncMode;
+
+typedef enum FlowCompression
+{
+	FLOW_COMPRESS_NONE,
+	FLOW_COMPRESS_LZ4,
+	FLOW_COMPRESS_ZSTD
+} FlowCompression;
+
+/* Which SSTables are merged.  Numbers are stored nowhere. */
+typedef enum FlowPolicyKind
+{
+	FLOW_POLICY_STCS, /* size-tiered: files of about one size */
+	FLOW_POLICY_LCS,  /* leveled: each level one sorted run, ten times the last */
+	FLOW_POLICY_TWCS  /* time windows: files of one window, by size */
+} FlowPolicyKind;
+
+/*
+ * A merge policy.  What flow_policy_check refuses: min_threshold < 2,
+ * max_threshold < min_threshold, bucket_low <= 0, bucket_high <= bucket_low,
+ * window_us < 1, target_bytes < 1 MiB.
+ */
+typedef struct FlowMergePolicy
+{
+	FlowPolicyKind kind;
+	uint32_t min_threshold; /* so many files of one bucket make a merge */
+	uint32_t max_threshold; /* and at most so many go into one */
+	double bucket_low;		/* a bucket: from low to high times its average */
+	double bucket_high;
+	uint64_t small_bytes;  /* files below share one bucket */
+	int64_t window_us;	   /* TWCS: width of a window of ts_max */
+	uint64_t target_bytes; /* LCS: an output file ends at about this size */
+} FlowMergePolicy;
+
+#define FLOW_POLICY_DEFAULT                                             \
+	{                                                                   \
+		.kind = FLOW_POLICY_STCS, .min_threshold = 4,                   \
+		.max_threshold = 32, .bucket_low = 0.5, .bucket_high = 1.5,     \
+		.small_bytes = 4u << 20, .window_us = INT64_C(86400) * 1000000, \
+		.target_bytes = 64u << 20                                       \
+	}
+
+/* INVALID and a message when a rule is broken. */
+extern FlowStatus flow_policy_check(const FlowMergePolicy *p) FLOW_MUST_CHECK;
+
+/*
+ * How a database works.  flow_options_check holds the rules, which are those
+ * of FlowDB's Config; sizes are in bytes here.  flow_open applies it; who calls
+ * flow_load does so itself.
+ */
 typedef struct FlowOptions
 {
-	uint64_t memtable_bytes; /* freeze the memtable at this size */
-	uint32_t block_bytes;	 /* raw bytes of an SSTable block */
-	bool create;			 /* make the directory (must not exist) */
-	bool will_redo;			 /* flow_redo will be given all from log_start on */
-	uint64_t log_start;		 /* log position from which redo will run */
+	/* --- opening --- */
+	bool create;		/* flow_create first: the directory must not hold one */
+	bool create_missing; /* flow_open: make it when there is none */
+	bool will_redo;		/* flow_redo will be given all from log_start on */
+	uint64_t log_start; /* log position from which redo will run */
+
+	/* --- memory and files --- */
+	uint64_t memtable_bytes; /* freeze the memtable at this size; >= 1 MiB */
+	uint32_t max_frozen;	 /* so many frozen memtables hold writers; >= 1 */
+	uint64_t hard_limit_bytes;	 /* unflushed data that refuses writes when a
+								  * flush does not help; 0: all buffers */
+	uint32_t block_bytes;		 /* raw bytes of an SSTable block; 1 KiB to 16 MiB */
+	uint32_t bloom_bits_per_key; /* 1 .. 64 */
+	FlowCompression flush_compression;
+	FlowCompression merge_compression;
+	int32_t zstd_level; /* 1 .. 22 */
+
+	/* --- expiry and merging --- */
+	int64_t default_ttl_secs; /* of records without an expiry; 0: none */
+	uint32_t merge_threshold; /* so many SSTables of a store permit a merge by
+							   * flow_compact; >= 1 */
+	FlowMergePolicy policy;	  /* of stores without one of their own */
+
+	/* --- the file log, and the thread of flow_open (env_posix) --- */
+	uint64_t wal_segment_bytes; /* >= 1 MiB */
+	FlowSyncMode sync_mode;
+	uint32_t sync_interval_ms; /* >= 1 */
+	bool auto_background;	   /* flow_open starts a maintenance thread */
+	uint32_t flush_interval_ms;		 /* >= 1 */
+	uint32_t compaction_interval_ms; /* >= 1 */
+	uint32_t gc_interval_secs;		 /* >= 1 */
 } FlowOptions;
 
-#define FLOW_OPTIONS_DEFAULT                                   \
-	{                                                          \
-		.memtable_bytes = 64u << 20, .block_bytes = 16u << 10, \
-		.create = false, .will_redo = false, .log_start = 0    \
+#define FLOW_OPTIONS_DEFAULT                                                 \
+	{                                                                        \
+		.memtable_bytes = 64u << 20, .max_frozen = 2,                        \
+		.block_bytes = 16u << 10, .bloom_bits_per_key = 10,                  \
+		.flush_compression = FLOW_COMPRESS_LZ4,                              \
+		.merge_compression = FLOW_COMPRESS_ZSTD, .zstd_level = 1,            \
+		.merge_threshold = 2, .policy = FLOW_POLICY_DEFAULT,                 \
+		.wal_segment_bytes = 64u << 20, .sync_mode = FLOW_SYNC_ALWAYS,       \
+		.sync_interval_ms = 100, .auto_background = false,                   \
+		.flush_interval_ms = 1000, .compaction_interval_ms = 60000,          \
+		.gc_interval_secs = 3600                                             \
 	}
+
+extern FlowStatus flow_options_check(const FlowOptions *o) FLOW_MUST_CHECK;
 
 /*
  * flow_create
@@ -135,12 +229,14 @@ extern FlowStatus flow_create(FlowEnv *env, const char *dir) FLOW_MUST_CHECK;
 /*
  * flow_load
  *		Read the manifest of dir and build the shared state in env's region.
- *		Removes orphan files.  Called once a database and server start, by
- *		one caller at a time.  An orphan SSTable whose records all lie before
- *		opts->log_start proves a lost manifest edit: FLOW_CORRUPT.  A listed
- *		SSTable that is missing is FLOW_CORRUPT too, unless redo will bring
- *		all its records: a base backup may have copied the manifest later
- *		than the directory; then flushed_pos is set back before them.
+ *		Removes files that it does not list.  Called once a database and
+ *		server start, by one caller at a time.  An orphan SSTable made by a
+ *		flush whose records all lie before opts->log_start proves a lost
+ *		manifest edit: FLOW_CORRUPT.  A listed SSTable that is missing is
+ *		FLOW_CORRUPT too, unless redo will come: a base backup may have copied
+ *		the manifest later than the directory.  Then the newest state in the
+ *		manifest is taken whose files are there, if redo brings what has come
+ *		after it (history.c).
  * sharedp: out; stays valid until flow_unload.
  */
 extern FlowStatus flow_load(FlowEnv *env, const char *dir,
@@ -166,15 +262,28 @@ extern void flow_detach(FlowDb *db);
 extern FlowDbShared *flow_shared(FlowDb *db);
 
 /*
- * flow_open / flow_close
- *		For embedders: create (when asked) + load + attach; flush + detach +
- *		unload.  flow_close is idempotent in effect: the handle is gone even
- *		when the flush fails, whose status is returned.
+ * flow_open / flow_close / flow_free
+ *		For embedders (env_posix).  Open: options' rules, the directory's lock
+ *		(BUSY: another process or handle has it), create when asked, load,
+ *		attach, replay of the file log, the background thread when asked.
+ *		NOTFOUND: no database there, and neither create nor create_missing.
+ *		Close: ends the thread, flushes, gives the lock back; idempotent: a
+ *		second call does nothing and says OK.  Afterwards writes are refused
+ *		(INVALID, "database is closed"), reads go on.  When the flush fails its
+ *		status is returned and the database stays open.
+ *		Free: ends the handle itself, closing it first; what a flush could not
+ *		write stays in the log.  NULL is fine.
+ *		An environment has one database open at a time.  A handle is one
+ *		thread's: others work on the same database through handles that
+ *		flow_attach(env, flow_shared(db), dir) gives them, and detach these
+ *		before flow_free.  CORRUPT from flow_open may mean that the log is
+ *		damaged: the message says where, and tools/flowdb_salvage repairs it.
  */
 extern FlowStatus flow_open(FlowEnv *env, const char *dir,
 							const FlowOptions *opts,
 							FlowDb **dbp) FLOW_MUST_CHECK;
 extern FlowStatus flow_close(FlowDb *db);
+extern void flow_free(FlowDb *db);
 
 /* ----------------------------------------------------------------- stores */
 
@@ -200,8 +309,25 @@ extern uint64_t flow_store_version(FlowDb *db);
 typedef enum FlowOp
 {
 	FLOW_PUT = 0,
-	FLOW_DELETE = 1
+	FLOW_DELETE = 1,	  /* a tombstone of one (key, ts) */
+	FLOW_DELETE_RANGE = 2 /* a range tombstone */
 } FlowOp;
+
+/*
+ * What a range tombstone covers: keys from key_lo on and before key_hi, times
+ * from ts_lo to ts_hi, both included.  key_hi NULL: no upper end.  An empty
+ * rectangle (key_lo >= key_hi, ts_lo > ts_hi) is fine and covers nothing.
+ * It hides what has a lower sequence than its own, whoever wrote it.
+ */
+typedef struct FlowRect
+{
+	const uint8_t *key_lo;
+	const uint8_t *key_hi;
+	uint32_t key_lo_bytes;
+	uint32_t key_hi_bytes;
+	int64_t ts_lo;
+	int64_t ts_hi;
+} FlowRect;
 
 /*
  * FlowTxBuf: the private write buffer of one transaction (process-private,
@@ -219,6 +345,11 @@ extern FlowStatus flow_txbuf_add(FlowTxBuf *buf, FlowOp op, uint32_t store_id,
 								 int64_t expire_at, const void *value,
 								 size_t value_bytes, uint64_t xid,
 								 uint32_t cid) FLOW_MUST_CHECK;
+
+/* Append a range tombstone; the keys are copied.  INVALID as above. */
+extern FlowStatus flow_txbuf_delete_range(FlowTxBuf *buf, uint32_t store_id,
+										  const FlowRect *rect, uint64_t xid,
+										  uint32_t cid) FLOW_MUST_CHECK;
 
 extern size_t flow_txbuf_bytes(const FlowTxBuf *buf); /* memory in use */
 
@@ -259,8 +390,16 @@ extern uint64_t flow_record_xid(const void *rec, size_t rec_bytes);
 extern void flow_record_desc(const void *rec, size_t rec_bytes, char *buf,
 							 size_t buf_bytes);
 
-/* For embedders: one atomic batch outside any transaction, flushing when
- * the write buffers are full.  Arrays of length n; n = 0 is fine. */
+/*
+ * For embedders: atomic batches outside any transaction.  Arrays of length
+ * n, in any order; n = 0 is fine.  Of several records of one (key, ts) the
+ * last counts.  Deletes look at key and ts only, and of what is not there do
+ * nothing.  INVALID: no such store, a key or value that is too long, or a
+ * batch of more than about 16 MB, which no log record holds.
+ * Writers wait while the write buffers are full, flushing themselves; a batch
+ * is visible, as a whole, once it is as durable as sync asks, and not before.
+ * PANIC: an earlier failure of the log made the database read-only.
+ */
 typedef struct FlowRecord
 {
 	const void *key;
@@ -271,12 +410,59 @@ typedef struct FlowRecord
 	size_t value_bytes;
 } FlowRecord;
 
+typedef enum FlowSync
+{
+	FLOW_SYNC_DEFAULT, /* as options.sync_mode says */
+	FLOW_SYNC_YES,
+	FLOW_SYNC_NO /* survives the process, maybe not the machine */
+} FlowSync;
+
+/*
+ * ttl_secs counts from each record's ts, saturating; 0 with has_ttl: dead at
+ * ts.  What an expiry is made of, in this order: the call's ttl_secs; the
+ * record's own expire_at when it is not FLOW_NEVER; options.default_ttl_secs.
+ * INVALID: ttl_secs outside 0 .. FLOW_MAX_TTL_SECS.
+ */
+typedef struct FlowWriteOptions
+{
+	FlowSync sync;
+	bool has_ttl;
+	int64_t ttl_secs;
+} FlowWriteOptions; /* zeroed: all defaults; NULL is the same */
+
 extern FlowStatus flow_write_batch(FlowDb *db, uint32_t store_id,
-								   const FlowRecord *records,
-								   size_t n) FLOW_MUST_CHECK;
+								   const FlowRecord *records, size_t n,
+								   const FlowWriteOptions *opts) FLOW_MUST_CHECK;
 extern FlowStatus flow_delete_batch(FlowDb *db, uint32_t store_id,
-									const FlowRecord *records,
-									size_t n) FLOW_MUST_CHECK;
+									const FlowRecord *records, size_t n,
+									const FlowWriteOptions *opts) FLOW_MUST_CHECK;
+extern FlowStatus flow_delete_range(FlowDb *db, uint32_t store_id,
+									const FlowRect *rect,
+									const FlowWriteOptions *opts) FLOW_MUST_CHECK;
+
+/*
+ * flow_patch_record
+ *		Change one live row in place: value NULL keeps its value (an empty one
+ *		is a pointer and no bytes), a ttl in opts sets its expiry, without one
+ *		it keeps its own, whatever the default.  The row is one of no
+ *		transaction or settled, live by the clock.  Atomic against every other
+ *		write outside transactions: it is done again when the row changed
+ *		meanwhile.  NOTFOUND: no live row.  *vecp: the row as it is now stored,
+ *		memory of *scanp, which the caller closes.
+ */
+extern FlowStatus flow_patch_record(FlowDb *db, uint32_t store_id,
+									const void *key, size_t key_bytes,
+									int64_t ts, const void *value,
+									size_t value_bytes,
+									const FlowWriteOptions *opts,
+									FlowScan **scanp,
+									const FlowVector **vecp)
+	FLOW_MUST_CHECK;
+
+/* The expiry that the rule above gives.  ttl_secs matters with has_ttl only;
+ * both ttls are taken for 0 .. FLOW_MAX_TTL_SECS. */
+extern int64_t flow_expiry(int64_t ts, int64_t expire_at, bool has_ttl,
+						   int64_t ttl_secs, int64_t default_ttl_secs);
 
 /* ---------------------------------------------------------------- reading */
 
@@ -317,7 +503,23 @@ typedef struct FlowScanSpec
 	void *visible_arg;
 	FlowTxBuf *own;	  /* the reader's private buffer, or NULL */
 	uint32_t own_cid; /* entries of own with cid < own_cid are seen */
+	bool no_fill_cache; /* blocks read for this scan stay out of the cache */
+	bool no_verify;		/* checksums of blocks are not looked at */
 } FlowScanSpec;
+
+/*
+ * The query family: bounds into *spec, which is else left alone, so that a key
+ * and a time range go together.  Ranges have both ends included; reversed ones
+ * give no row.  A prefix is every key that begins with it; the empty one is
+ * every key.  Keys are borrowed until flow_scan_open returns.
+ */
+extern void flow_spec_key_range(FlowScanSpec *spec, const void *lo,
+								size_t lo_bytes, const void *hi,
+								size_t hi_bytes);
+extern void flow_spec_time_range(FlowScanSpec *spec, int64_t lo, int64_t hi);
+/* scratch as in flow_prefix_bounds */
+extern void flow_spec_prefix(FlowScanSpec *spec, const void *prefix,
+							 size_t prefix_bytes, void *scratch);
 
 /* A key range for a prefix: lo = [prefix, hi = succ(prefix)); an empty or
  * all-0xff prefix has no upper bound.  scratch: prefix_bytes bytes that
@@ -333,7 +535,7 @@ extern void flow_prefix_bounds(const void *prefix, size_t prefix_bytes,
  * (key, ts), each (key, ts) once.  Memory is the scan's and valid until the
  * next call on it.
  */
-typedef struct FlowVector
+struct FlowVector
 {
 	uint32_t nrows;
 	const uint8_t *key[FLOW_VECTOR_ROWS];
@@ -342,7 +544,7 @@ typedef struct FlowVector
 	int64_t expire_at[FLOW_VECTOR_ROWS];
 	const uint8_t *value[FLOW_VECTOR_ROWS];
 	uint32_t value_bytes[FLOW_VECTOR_ROWS];
-} FlowVector;
+};
 
 typedef struct FlowScanStats
 {
@@ -353,8 +555,10 @@ typedef struct FlowScanStats
 	uint64_t versions_hidden; /* invisible, superseded, deleted or expired */
 	uint64_t ssts_read;		  /* SSTables opened */
 	uint64_t ssts_skipped;	  /* SSTables pruned by key or time */
-	uint64_t blocks_read;
-	uint64_t blocks_skipped; /* pruned by time inside a read SSTable */
+	uint64_t ssts_bloom;	  /* pruned by the bloom filter */
+	uint64_t blocks_read;	  /* from disk or cache */
+	uint64_t blocks_skipped;  /* pruned by time inside a read SSTable */
+	uint64_t cache_hits;	  /* of blocks_read */
 } FlowScanStats;
 
 /*
@@ -373,6 +577,16 @@ extern FlowStatus flow_scan_next(FlowScan *scan, uint32_t want,
 								 const FlowVector **vecp) FLOW_MUST_CHECK;
 extern const FlowScanStats *flow_scan_stats(const FlowScan *scan);
 extern void flow_scan_close(FlowScan *scan); /* NULL is fine */
+
+/*
+ * flow_scan_row
+ *		The same, row by row: *rowp is the next one, memory of the scan until
+ *		the next call; value is NULL for keys_only.  The first rows cost
+ *		little: the scan fills small vectors first.  FLOW_END as above.  Not to
+ *		be mixed with flow_scan_next.
+ */
+extern FlowStatus flow_scan_row(FlowScan *scan,
+								FlowRecord *rowp) FLOW_MUST_CHECK;
 
 /*
  * flow_get / flow_get_latest
@@ -409,16 +623,89 @@ extern FlowStatus flow_freeze(FlowDb *db, uint64_t pos) FLOW_MUST_CHECK;
  */
 extern FlowStatus flow_flush_step(FlowDb *db) FLOW_MUST_CHECK;
 
-/* Freeze and flush everything there is now, waiting for other flushers. */
-extern FlowStatus flow_flush(FlowDb *db) FLOW_MUST_CHECK;
+/* What a flush made. */
+typedef struct FlowFlushReport
+{
+	uint32_t sstables;
+	uint64_t first_id; /* least id; 0 when there are none */
+	uint64_t records;
+	uint64_t file_bytes;
+} FlowFlushReport;
+
+/* Freeze and flush everything there is now, waiting for other flushers.
+ * report: out, what this call itself wrote; may be NULL. */
+extern FlowStatus flow_flush(FlowDb *db,
+							 FlowFlushReport *report) FLOW_MUST_CHECK;
+
+/*
+ * Merging.  A merge reads some SSTables of one store and writes one or a few
+ * in their place.  It is private to the handle that began it and is gone with
+ * it, without a trace; at most one merge a store is at work, whoever does it.
+ * What a merge leaves out: rows of aborted transactions; versions hidden by a
+ * newer version or a range tombstone that is settled; tombstones and expired
+ * rows that are settled, when no SSTable outside the merge may hold anything
+ * older that they hide.
+ */
+typedef struct FlowMaintenance
+{
+	int64_t time_us;	  /* spent in this call */
+	uint32_t merges;	  /* completed */
+	uint64_t rows_merged; /* read by merges */
+	uint64_t bytes_read;
+	uint64_t bytes_written;
+	uint64_t purged; /* records of SSTables dropped because they expired */
+	bool pending;	 /* a merge is under way: call again */
+} FlowMaintenance;
+
+/*
+ * flow_maintenance_step
+ *		Go on with this handle's merge, or begin the most useful one, for
+ *		about budget_us, and at least a little; when nothing is to be merged,
+ *		drop expired SSTables.  Ends by itself within a tenth over the budget.
+ *		END: there was nothing to do.  INTERRUPTED: nothing is lost.
+ *		report: out; may be NULL.
+ */
+extern FlowStatus flow_maintenance_step(FlowDb *db, int64_t budget_us,
+										FlowMaintenance *report) FLOW_MUST_CHECK;
+/* Give up this handle's merge; the files it has written go. */
+extern void flow_maintenance_cancel(FlowDb *db);
+
+/*
+ * flow_compact
+ *		One whole merge of a store (0: of each store) by hand, begun when it
+ *		has options.merge_threshold SSTables: all those of at most four times
+ *		the smallest one's size, or the two smallest.  *ranp: one ran.  Waits
+ *		for a merge that another handle has under way.
+ * flow_gc
+ *		Drop the SSTables all of whose records have expired and hide nothing.
+ *		*purgedp: records in them.
+ */
+extern FlowStatus flow_compact(FlowDb *db, uint32_t store_id,
+							   bool *ranp) FLOW_MUST_CHECK;
+extern FlowStatus flow_gc(FlowDb *db, uint64_t *purgedp) FLOW_MUST_CHECK;
+
+/* Of one store, or of all that have none of their own (store_id 0); until the
+ * database is unloaded. */
+extern FlowStatus flow_set_merge_policy(FlowDb *db, uint32_t store_id,
+										const FlowMergePolicy *policy)
+	FLOW_MUST_CHECK;
+
+/* Is there a merge that the policy asks for, or anything to drop?  Cheap; no
+ * handle's merge counts. */
+extern bool flow_wants_maintenance(FlowDb *db);
 
 /*
  * flow_resolve_step
  *		Ask the host for the fate of transactions that the directories of
  *		SSTables still call UNKNOWN or COMMITTED, and make what is new
- *		durable in the manifest.  FLOW_END: nothing was new.
+ *		durable in the manifest; remove files that nobody needs any more.
+ *		FLOW_END: nothing was new.  Asks in vain at most some ten thousand
+ *		times; the next call goes on from there.
+ * flow_resolve_all
+ *		The same for all of them at once: the host is about to forget fates.
  */
 extern FlowStatus flow_resolve_step(FlowDb *db) FLOW_MUST_CHECK;
+extern FlowStatus flow_resolve_all(FlowDb *db) FLOW_MUST_CHECK;
 
 /*
  * flow_learn_fates
@@ -442,25 +729,74 @@ extern uint64_t flow_oldest_unflushed(FlowDbShared *shared);
 extern bool flow_has_frozen(FlowDbShared *shared);
 extern uint32_t flow_flush_failing(FlowDbShared *shared);
 
+/* Kinds of calls whose time is measured. */
+typedef enum FlowLatencyKind
+{
+	FLOW_LATENCY_WRITE, /* a batch, until it is durable */
+	FLOW_LATENCY_QUERY, /* a get, or one fill of a scan */
+	FLOW_LATENCY_FLUSH, /* a flush step */
+	FLOW_LATENCY_KINDS
+} FlowLatencyKind;
+
+typedef struct FlowLatency
+{
+	uint64_t count; /* measured calls; queries are sampled */
+	uint64_t sum_us;
+	uint32_t p50_us, p90_us, p99_us, max_us;
+} FlowLatency;
+
+/* Counters begin at load.  Times are 0 for never. */
 typedef struct FlowStats
 {
-	uint64_t records_written; /* puts and tombstones applied since load */
+	uint64_t records_written; /* puts and tombstones applied */
 	uint64_t bytes_written;	  /* their keys and values */
+	uint64_t records_read;	  /* rows that scans and gets returned */
+	uint64_t records_expired; /* left out by flushes and merges, or purged */
 	uint64_t flushes;
 	uint64_t flush_failures;
+	uint64_t merges;
+	uint64_t merge_failures;
+	uint64_t gc_runs;
+	uint64_t purged; /* records of SSTables that GC dropped */
+	uint64_t sstables_merged; /* into merges */
+	uint64_t sstables_made;	  /* by merges */
+	uint64_t merge_rows;
+	uint64_t merge_bytes_read;
+	uint64_t merge_bytes_written;
+	uint64_t merge_time_us;
 	uint64_t memtable_records; /* active and frozen */
 	uint64_t memtable_bytes;
 	uint32_t frozen_memtables;
 	uint32_t sstables;
 	uint64_t sstable_bytes;
+	uint64_t sstable_raw_bytes; /* keys and values before encoding */
 	uint64_t sstable_records;
+	uint64_t range_tombstones; /* in SSTables */
+	uint64_t obsolete_files;   /* waiting to be unlinked */
+	uint64_t generation;	   /* id that the next SSTable gets */
 	uint64_t flushed_pos; /* log position up to which SSTables are complete */
 	uint64_t oldest_unflushed;
 	uint64_t unresolved_txns; /* directory entries of unknown fate */
 	uint32_t stores;
+	uint64_t log_bytes; /* of live segments of the file log; else 0 */
+	uint64_t cache_bytes, cache_capacity; /* of the whole region */
+	uint64_t cache_hits, cache_misses;
+	int64_t loaded_at, last_flush_at, last_merge_at, last_gc_at;
+	FlowLatency latency[FLOW_LATENCY_KINDS];
 } FlowStats;
 
 extern void flow_stats(FlowDb *db, FlowStats *stats);
+
+/*
+ * flow_metrics_text
+ *		The stats of n databases of one region as Prometheus text: for each
+ *		metric HELP and TYPE, then a sample a database, with the label
+ *		database="name"; of the block cache one sample without a label.
+ *		*textp: NUL-terminated, freed by the caller with env->free.
+ */
+extern FlowStatus flow_metrics_text(FlowEnv *env, const char *const *names,
+									const FlowStats *stats, size_t n,
+									char **textp) FLOW_MUST_CHECK;
 
 /* Records and bounds of one store, from metadata only: estimates for a planner. */
 typedef struct FlowStoreStats
@@ -475,5 +811,33 @@ typedef struct FlowStoreStats
 
 extern void flow_store_stats(FlowDb *db, uint32_t store_id,
 							 FlowStoreStats *stats);
+
+/* Every store's id and name; every SSTable.  Memory of the info is valid
+ * inside fn only; fn's status other than OK ends the walk and is returned. */
+typedef struct FlowSstStats
+{
+	uint64_t id;
+	uint32_t store_id;
+	uint32_t level;
+	uint64_t records;
+	uint64_t tombstones;
+	uint64_t range_tombstones;
+	uint64_t file_bytes;
+	uint64_t raw_bytes;
+	int64_t ts_min, ts_max; /* without records: ts_min > ts_max */
+	int64_t expire_max;
+	const uint8_t *key_min, *key_max;
+	uint32_t key_min_bytes, key_max_bytes;
+	uint32_t unsettled; /* directory entries */
+} FlowSstStats;
+
+extern FlowStatus flow_each_store(FlowDb *db,
+								  FlowStatus (*fn)(void *arg, uint32_t store_id,
+												   const char *name),
+								  void *arg) FLOW_MUST_CHECK;
+extern FlowStatus flow_each_sst(FlowDb *db,
+								FlowStatus (*fn)(void *arg,
+												 const FlowSstStats *sst),
+								void *arg) FLOW_MUST_CHECK;
 
 #endif /* FLOW_H */

@@ -15,14 +15,17 @@
  * One flush at a time (busy), the oldest memtable first, so that flushed_pos
  * is a position up to which everything is in SSTables.
  *
- * Keeps: S1, S3 to S6.  Locks: L2, never during I/O.
+ * What is written and what nobody can ever see is for keep.h to say; what
+ * lies below are all SSTables of the store, which nobody adds to meanwhile.
+ *
+ * Keeps: S1, S3 to S6, S13.  Locks: L2, never during I/O.
  *-------------------------------------------------------------------------
  */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "active.h"
-#include "coding.h"
+#include "keep.h"
 #include "store.h"
 #include "version.h"
 
@@ -51,12 +54,14 @@ typedef struct Flush
 	uint32_t hint;	   /* last fate found */
 	FlowTxnInfo *txns; /* room for a directory: nfates */
 
+	int64_t horizon; /* rows that expired up to it may go */
+	uint64_t expired;
 	FlowSst **ssts; /* written so far; nids of room */
 	uint32_t nssts;
-	uint64_t first_id;
-	uint32_t nids;	/* stores in the memtable */
-	uint32_t begun; /* ids whose files may exist */
-	bool again;		/* an earlier try may have left files */
+	uint64_t first_id; /* the files are numbered from here on */
+	uint32_t nids;	   /* stores in the memtable */
+	uint32_t begun;	   /* ids whose files may exist */
+	bool again;		   /* an earlier try may have left files */
 	FlowEdit *edit;
 	FlowVersion *version;
 } Flush;
@@ -178,59 +183,106 @@ find_fate(Flush *f, uint64_t seq, Fate **fatep)
 /* A store's file being written. */
 typedef struct Output
 {
+	Flush *flush;
 	uint32_t store_id;
-	uint64_t id;
-	FlowSstWriter *writer; /* NULL: no row yet */
-	FlowBuf key;		   /* of the last identity written */
-	int64_t ts;
-	bool settled; /* a version of it that all can see was written */
+	FlowKeeper keeper;
+	FlowSstWriter *writer; /* NULL: nothing to write yet */
 } Output;
 
-/*
- * Write a version, unless nobody can ever see it: its transaction was
- * aborted, or a newer version of the identity is settled.
- */
-static FlowStatus
-write_version(Flush *f, Output *out, const FlowRec *rec)
+static uint64_t
+output_id(const Flush *f)
 {
-	char path[FLOW_PATH_BYTES];
-	Fate *fate = NULL;
-	bool same;
+	return f->first_id + f->nssts;
+}
 
-	if (!f->all_settled)
-		FLOW_TRY(find_fate(f, rec->seq, &fate));
-	if (fate && fate->state == FLOW_TXN_ABORTED)
+static FlowStatus
+begin_file(Output *out)
+{
+	Flush *f = out->flush;
+	const FlowOptions *options = &f->db->sh->options;
+	char path[FLOW_PATH_BYTES];
+
+	f->begun = f->nssts + 1;
+	flowi_version_tmp_path(f->db->dir, output_id(f), path);
+	return flowi_sst_create(
+		f->env, path,
+		&(FlowSstSpec){.id = output_id(f),
+					   .store_id = out->store_id,
+					   .origin = FLOW_SST_FLUSHED,
+					   .block_bytes = options->block_bytes,
+					   .bloom_bits_per_key = options->bloom_bits_per_key,
+					   .compression = options->flush_compression,
+					   .zstd_level = options->zstd_level},
+		&out->writer);
+}
+
+/* The fate of a sequence for the keeper; *fatep is NULL when all are
+ * settled. */
+static FlowStatus
+judge_fate(Flush *f, uint64_t seq, Fate **fatep, FlowFate *judgedp)
+{
+	*fatep = NULL;
+	*judgedp = FLOW_FATE_SETTLED;
+	if (f->all_settled)
 		return FLOW_OK;
-	same = out->writer && out->ts == rec->ts &&
-		   out->key.len == rec->key_bytes &&
-		   (rec->key_bytes == 0 ||
-			memcmp(out->key.data, rec->key, rec->key_bytes) == 0);
-	if (same && out->settled)
+	FLOW_TRY(find_fate(f, seq, fatep));
+	if ((*fatep)->state == FLOW_TXN_ABORTED)
+		*judgedp = FLOW_FATE_ABORTED;
+	else if ((*fatep)->state != FLOW_TXN_SETTLED)
+		*judgedp = FLOW_FATE_OPEN;
+	return FLOW_OK;
+}
+
+/* Write a range tombstone, if it is needed. */
+static FlowStatus
+write_tomb(void *arg, const FlowTomb *tomb)
+{
+	Output *out = arg;
+	FlowFate judged;
+	Fate *fate;
+	bool keep;
+
+	FLOW_TRY(judge_fate(out->flush, tomb->seq, &fate, &judged));
+	FLOW_TRY(flowi_keep_tomb(&out->keeper, tomb, judged, &keep));
+	if (!keep)
 		return FLOW_OK;
-	if (!same)
-	{
-		out->key.len = 0;
-		FLOW_TRY(flowi_buf_append(&out->key, rec->key, rec->key_bytes));
-		out->ts = rec->ts;
-	}
-	out->settled = fate == NULL || fate->state == FLOW_TXN_SETTLED;
 	if (fate)
 		fate->used = true;
 	if (out->writer == NULL)
+		FLOW_TRY(begin_file(out));
+	return flowi_sst_add_tomb(out->writer, tomb);
+}
+
+/* Write a version, if it is needed, or a tombstone in its place. */
+static FlowStatus
+write_version(Output *out, const FlowRec *rec)
+{
+	FlowKeepVerdict verdict;
+	FlowRec tombstone;
+	FlowFate judged;
+	Fate *fate;
+
+	FLOW_TRY(judge_fate(out->flush, rec->seq, &fate, &judged));
+	FLOW_TRY(flowi_keep_rec(&out->keeper, rec, judged, &verdict));
+	if (verdict == FLOW_KEEP_DROP)
+		return FLOW_OK;
+	if (fate)
+		fate->used = true;
+	if (out->writer == NULL)
+		FLOW_TRY(begin_file(out));
+	if (verdict == FLOW_KEEP_TOMBSTONE)
 	{
-		f->begun = (uint32_t) (out->id - f->first_id) + 1;
-		flowi_version_tmp_path(f->db->dir, out->id, path);
-		FLOW_TRY(flowi_sst_create(f->env, path, out->id, out->store_id,
-								  f->db->sh->options.block_bytes,
-								  &out->writer));
+		tombstone = flowi_keep_tombstone(rec);
+		rec = &tombstone;
 	}
 	return flowi_sst_add(out->writer, rec);
 }
 
 static FlowStatus
-write_rows(Flush *f, Output *out)
+write_rows(Output *out)
 {
 	const FlowSeek first = {.unbounded = true};
+	Flush *f = out->flush;
 	FlowIter *it;
 	uint32_t rows = 0;
 	FlowStatus st;
@@ -238,7 +290,7 @@ write_rows(Flush *f, Output *out)
 	FLOW_TRY(flowi_memtable_iter(f->env, f->mt, out->store_id, false, &it));
 	for (st = it->seek(it, &first); st == FLOW_OK; st = it->next(it))
 	{
-		st = write_version(f, out, &it->cur);
+		st = write_version(out, &it->cur);
 		if (st == FLOW_OK && ++rows % POLL_ROWS == 0)
 			st = f->env->poll(f->env);
 		if (st != FLOW_OK)
@@ -287,8 +339,9 @@ take_directory(Flush *f)
 
 /* Make the written file final, and enter it into edit and version-to-be. */
 static FlowStatus
-finish_file(Flush *f, Output *out)
+finish_file(Output *out)
 {
+	Flush *f = out->flush;
 	char tmp[FLOW_PATH_BYTES];
 	char path[FLOW_PATH_BYTES];
 	FlowSstInfo info;
@@ -297,8 +350,8 @@ finish_file(Flush *f, Output *out)
 	info.ntxns = take_directory(f);
 	info.txns = f->txns;
 	FLOW_TRY(FLOW_POINT(f->env, "flush-written"));
-	flowi_version_tmp_path(f->db->dir, out->id, tmp);
-	flowi_version_path(f->db->dir, out->id, path);
+	flowi_version_tmp_path(f->db->dir, info.id, tmp);
+	flowi_version_path(f->db->dir, info.id, path);
 	FLOW_TRY(f->env->rename(f->env, tmp, path));
 	FLOW_TRY(flowi_edit_add_sst(f->edit, &info));
 	FLOW_TRY(flowi_version_sst_create(f->env, &info, FLOW_ROOM_USUAL,
@@ -308,18 +361,23 @@ finish_file(Flush *f, Output *out)
 }
 
 static FlowStatus
-write_store(Flush *f, uint32_t store_id, uint64_t id)
+write_store(Flush *f, uint32_t store_id)
 {
-	Output out = {.store_id = store_id, .id = id};
+	Output out = {.flush = f, .store_id = store_id};
+	const FlowVersion *v = f->db->sh->version;
+	uint32_t first;
+	uint32_t n = flowi_version_store(v, store_id, &first);
 	FlowStatus st;
 
-	flowi_buf_init(&out.key, f->env);
-	FLOW_GOTO(write_rows(f, &out));
+	flowi_keep_init(&out.keeper, f->env, v->sst + first, n, f->horizon);
+	FLOW_GOTO(flowi_memtable_each_tomb(f->mt, store_id, write_tomb, &out));
+	FLOW_GOTO(write_rows(&out));
 	if (out.writer)
-		FLOW_GOTO(finish_file(f, &out));
+		FLOW_GOTO(finish_file(&out));
+	f->expired += out.keeper.expired;
 out:
 	flowi_sst_writer_free(out.writer);
-	flowi_buf_free(&out.key);
+	flowi_keep_free(&out.keeper);
 	return st;
 }
 
@@ -367,12 +425,12 @@ static FlowStatus
 write_files(Flush *f)
 {
 	char path[FLOW_PATH_BYTES];
-	uint64_t id = f->first_id;
 
+	f->horizon = flowi_keep_horizon(f->env, f->db->sh);
 	for (uint32_t from = 0, store;
 		 flowi_memtable_next_store(f->mt, from, &store) == FLOW_OK;
 		 from = store + 1)
-		FLOW_TRY(write_store(f, store, id++));
+		FLOW_TRY(write_store(f, store));
 	/* a file of an earlier try that was unlinked must not come back either:
 	 * it would look like the proof of a lost edit */
 	if (f->nssts == 0 && !f->again)
@@ -418,13 +476,30 @@ recompute_oldest(FlowDbShared *sh)
 	atomic_store(&sh->oldest_unflushed, oldest);
 }
 
+/* Add what the published files hold; the version has them. */
+static void
+sum_up(const Flush *f, FlowFlushReport *report)
+{
+	if (report->sstables == 0 && f->nssts > 0)
+		report->first_id = f->first_id;
+	report->sstables += f->nssts;
+	for (uint32_t i = 0; i < f->nssts; i++)
+	{
+		report->records += f->ssts[i]->info.records;
+		report->file_bytes += f->ssts[i]->info.file_bytes;
+	}
+}
+
 /* The edit is durable: nothing here can fail. */
 static void
-publish(Flush *f)
+publish(Flush *f, FlowFlushReport *report)
 {
 	FlowDbShared *sh = f->db->sh;
 	FlowMemtable **at = &sh->frozen;
+	uint64_t end = atomic_load(&f->mt->last_end);
 	FlowVersion *before;
+
+	sum_up(f, report); /* while nobody can drop them */
 
 	f->env->lock_acquire(f->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
 	before = flowi_version_install(sh, f->version);
@@ -432,16 +507,22 @@ publish(Flush *f)
 		at = &(*at)->next_older;
 	*at = f->mt->next_older;
 	atomic_fetch_sub(&sh->nfrozen, 1);
-	atomic_store(&sh->flushed_pos, atomic_load(&f->mt->last_end));
+	atomic_store(&sh->flushed_pos, end);
 	recompute_oldest(sh);
 	sh->busy = false;
 	f->env->lock_release(f->env, &sh->state_lock);
 
 	atomic_fetch_add(&sh->flushes, 1);
+	atomic_fetch_add(&sh->records_expired, f->expired);
+	atomic_store(&sh->last_flush_at, f->env->now_us(f->env));
 	atomic_store(&sh->failing, 0);
 	flowi_version_unref(f->env, f->db->dir, before);
 	flowi_memtable_unref(f->env, f->mt); /* the list's */
+	if (f->env->log_flushed)
+		f->env->log_flushed(f->env, f->db, end);
 	f->env->notify(f->env, sh, FLOW_EVENT_FLUSHED);
+	if (f->nssts > 0)
+		f->env->notify(f->env, sh, FLOW_EVENT_MERGE);
 }
 
 /*
@@ -500,16 +581,21 @@ begin(Flush *f)
 	return st;
 }
 
-FlowStatus
-flow_flush_step(FlowDb *db)
+static FlowStatus
+flush_step(FlowDb *db, FlowFlushReport *report)
 {
 	Flush f = {.db = db, .env = db->env};
+	int64_t start = db->env->now_us(db->env);
 	FlowStatus st;
 
 	FLOW_TRY(begin(&f));
 	st = flush_memtable(&f);
 	if (st == FLOW_OK)
-		publish(&f);
+	{
+		publish(&f, report);
+		flowi_latency_add(&db->sh->latency[FLOW_LATENCY_FLUSH],
+						  db->env->now_us(db->env) - start);
+	}
 	else
 		abandon(&f, st);
 	flowi_memtable_unref(f.env, f.mt);
@@ -521,6 +607,14 @@ flow_flush_step(FlowDb *db)
 	if (st == FLOW_NOMEM)
 		st = flowi_status_merge(st, flow_resolve_step(db));
 	return st;
+}
+
+FlowStatus
+flow_flush_step(FlowDb *db)
+{
+	FlowFlushReport report = {0};
+
+	return flush_step(db, &report);
 }
 
 /* ------------------------------------------------------------------- all */
@@ -540,16 +634,20 @@ frozen_end(FlowDb *db)
 }
 
 FlowStatus
-flow_flush(FlowDb *db)
+flow_flush(FlowDb *db, FlowFlushReport *report)
 {
 	FlowEnv *env = db->env;
+	FlowFlushReport mine;
 	uint64_t end;
 
+	if (report == NULL)
+		report = &mine;
+	*report = (FlowFlushReport){0};
 	FLOW_TRY(flow_freeze(db, UINT64_MAX));
 	end = frozen_end(db);
 	while (atomic_load(&db->sh->flushed_pos) < end)
 	{
-		FlowStatus st = flow_flush_step(db);
+		FlowStatus st = flush_step(db, report);
 
 		if (st == FLOW_BUSY)
 		{

@@ -5,6 +5,7 @@
  * A lookup needs no merge.  Sequences rise from the SSTables over the frozen
  * memtables to the active one, so the first memtable that has a visible
  * version has the newest; only among SSTables it is looked for by sequence.
+ * Range tombstones are asked about when a row was found.
  *-------------------------------------------------------------------------
  */
 #include "scan.h"
@@ -32,6 +33,13 @@ flow_prefix_bounds(const void *prefix, size_t prefix_bytes, FlowKeyBound *lo,
 
 #define POLL_VERSIONS 256 /* between two interrupt polls */
 
+/* What an SSTable is read with: a pinned reader, and an iterator. */
+typedef struct SstRead
+{
+	FlowReader *reader; /* NULL: nothing */
+	FlowIter *it;		/* the reader's get_iter, or one to free; or NULL */
+} SstRead;
+
 /* What is looked for, and what was found; the newest visible version. */
 typedef struct Lookup
 {
@@ -40,9 +48,9 @@ typedef struct Lookup
 	uint32_t passed; /* versions that were not visible */
 	bool found;
 	FlowSourceKind kind;
-	FlowRec rec;		/* borrowed from it, or from reader's iterator */
-	FlowIter *it;		/* to free, or NULL */
-	FlowReader *reader; /* to release, or NULL */
+	FlowRec rec;  /* borrowed from it, or from what read reads with */
+	FlowIter *it; /* of memory; to free, or NULL */
+	SstRead read;
 } Lookup;
 
 static bool
@@ -130,31 +138,77 @@ worth_opening(const Lookup *l, const FlowSstInfo *info)
 						 l->to.key_bytes) >= 0;
 }
 
+/* Give back what an SSTable is read with.  The reader's own iterator stays,
+ * but holds on to nothing. */
+static void
+release_sst(Lookup *l, SstRead *read)
+{
+	if (read->reader == NULL)
+		return;
+	if (read->it != NULL && read->it == read->reader->get_iter)
+		flowi_sst_iter_pause(read->it);
+	else if (read->it != NULL)
+		read->it->free(read->it);
+	flowi_readers_release(l->s->db->readers, read->reader);
+	*read = (SstRead){NULL, NULL};
+}
+
+/*
+ * Look into the SSTable whose reader is pinned; *recp as in newest_visible.
+ * It is read by the reader's own iterator, or by a new one when the spec asks
+ * for more than a usual read.
+ */
+static FlowStatus
+read_sst(Lookup *l, FlowSst *sst, SstRead *read, const FlowRec **recp)
+{
+	FlowScan *s = l->s;
+	FlowSstReader *file = read->reader->sst;
+	bool check = atomic_load(&sst->unsettled) > 0;
+	FlowSstIterOptions o = {.no_fill_cache = s->spec.no_fill_cache,
+							.no_verify = s->spec.no_verify,
+							.ts_lo = INT64_MIN,
+							.ts_hi = INT64_MAX,
+							.find_txn = check ? flowi_version_find_txn : NULL,
+							.find_arg = sst,
+							.stats = &s->sst_stats};
+	bool may;
+
+	*recp = NULL;
+	FLOW_TRY(flowi_sst_may_contain(file, l->to.key, l->to.key_bytes, &o, &may));
+	s->stats.ssts_bloom += !may;
+	if (!may)
+		return FLOW_OK;
+	s->stats.ssts_read++;
+	if (o.no_fill_cache || o.no_verify)
+		FLOW_TRY(flowi_sst_iter(file, &o, &read->it));
+	else
+	{
+		FLOW_TRY(flowi_readers_get_iter(read->reader, sst));
+		read->it = read->reader->get_iter;
+	}
+	return newest_visible(l, read->it, FLOW_SOURCE_SST, recp);
+}
+
 static FlowStatus
 look_into_sst(Lookup *l, FlowSst *sst)
 {
-	FlowReaderCache *readers = l->s->db->readers;
-	FlowReader *reader;
-	const FlowRec *rec = NULL;
+	SstRead read = {NULL, NULL};
+	const FlowRec *rec;
 	FlowStatus st;
 
-	FLOW_TRY(flowi_readers_acquire(readers, sst, &reader));
-	l->s->stats.ssts_read++;
-	st = flowi_readers_get_iter(reader, sst);
-	if (st == FLOW_OK)
-		st = newest_visible(l, reader->get_iter, FLOW_SOURCE_SST, &rec);
+	FLOW_TRY(flowi_readers_acquire(l->s->db->readers, sst, &read.reader));
+	st = read_sst(l, sst, &read, &rec);
 	if (st == FLOW_OK && rec && !(l->found && rec->seq <= l->rec.seq))
 	{
-		FlowReader *former = l->reader;
+		SstRead former = l->read;
 
 		l->found = true;
 		l->kind = FLOW_SOURCE_SST;
 		l->rec = *rec;
-		l->reader = reader; /* keeps the record's memory */
-		reader = former;
+		l->read = read; /* keeps the record's memory */
+		read = former;
 	}
-	if (reader)
-		flowi_readers_release(readers, reader);
+	release_sst(l, &read);
 	return st;
 }
 
@@ -181,6 +235,24 @@ look_up(Lookup *l)
 	return FLOW_OK;
 }
 
+/* Look up; NOTFOUND when there is no live row; else it is emitted. */
+static FlowStatus
+look_up_row(Lookup *l)
+{
+	bool hidden;
+
+	FLOW_TRY(look_up(l));
+	if (!l->found || flowi_scan_dead(l->s, &l->rec))
+		return FLOW_NOTFOUND;
+	FLOW_TRY(flowi_hide_point(l->s, &l->rec, &hidden));
+	if (hidden)
+	{
+		l->s->stats.versions_hidden++;
+		return FLOW_NOTFOUND;
+	}
+	return flowi_scan_emit(l->s, l->kind, &l->rec);
+}
+
 FlowStatus
 flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 		 size_t key_bytes, int64_t ts, FlowScan **scanp,
@@ -189,6 +261,7 @@ flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 	FlowScanSpec any = *spec;
 	Lookup l = {
 		.to = {.key = key, .key_bytes = (uint32_t) key_bytes, .ts = ts}};
+	int64_t began = flowi_scan_begin_call(db);
 	FlowScan *s;
 	FlowStatus st;
 
@@ -200,16 +273,13 @@ flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 	any.ts_lo.kind = any.ts_hi.kind = FLOW_OPEN;
 	FLOW_TRY(flowi_scan_create(db, &any, &s));
 	l.s = s;
-	st = look_up(&l);
-	if (st == FLOW_OK && (!l.found || flowi_scan_dead(s, &l.rec)))
-		st = FLOW_NOTFOUND;
-	if (st == FLOW_OK)
-		st = flowi_scan_emit(s, l.kind, &l.rec);
+	st = look_up_row(&l);
 	if (l.it)
 		l.it->free(l.it);
-	if (l.reader)
-		flowi_readers_release(db->readers, l.reader);
+	release_sst(&l, &l.read);
 	flowi_source_drop(s);
+	flowi_scan_end_call(db, began, s->vec.nrows);
+	s->stats.cache_hits = s->sst_stats.cache_hits;
 	s->ended = true;
 	if (st != FLOW_OK)
 	{

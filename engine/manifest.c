@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <xxhash.h>
 
-#define MANIFEST_VERSION 1
+#define MANIFEST_VERSION 2
 #define MANIFEST_MAGIC UINT64_C(0x3153464e4d574c46) /* "FLWMNFS1" */
 #define CURRENT_MAGIC UINT64_C(0x31525255434c4c46)	/* "FLLCURR1" */
 
@@ -156,13 +156,15 @@ publish_named(FlowEnv *env, const char *dir, const char *name, uint64_t number,
 
 /* Remove the manifest before the last one; when that fails it waits for the
  * next replay.  The last one stays, for a base backup that has copied CURRENT
- * already: what it lists exists, and redo brings what it lacks. */
+ * already: what it lists exists, and redo brings what it lacks.  While a
+ * backup runs none is removed: CURRENT may have changed more than once. */
 static void
 remove_old(FlowEnv *env, const char *dir, uint64_t number)
 {
 	char *path;
 
-	if (number <= 1)
+	if (number <= 1 ||
+		(env->keep_files && env->keep_files(env, env->now_us(env))))
 		return;
 	path = index_path(env, dir, false, MANIFEST_PREFIX, number - 1);
 	if (path)

@@ -30,10 +30,15 @@ typedef struct FlowEdit FlowEdit;
 extern FlowStatus flowi_edit_create(FlowEnv *env,
 									FlowEdit **editp) FLOW_MUST_CHECK;
 extern void flowi_edit_free(FlowEdit *edit); /* NULL is fine */
+/* INVALID when info cannot be that of an SSTable */
 extern FlowStatus flowi_edit_add_sst(FlowEdit *edit,
 									 const FlowSstInfo *info) FLOW_MUST_CHECK;
 extern FlowStatus flowi_edit_remove_sst(FlowEdit *edit,
 										uint64_t id) FLOW_MUST_CHECK;
+/* the file of an SSTable that was removed may still be there; and it is gone.
+ * flowi_edit_remove_sst says the first too. */
+extern FlowStatus flowi_edit_trash(FlowEdit *edit, uint64_t id) FLOW_MUST_CHECK;
+extern FlowStatus flowi_edit_gone(FlowEdit *edit, uint64_t id) FLOW_MUST_CHECK;
 /* replace the directory of an SSTable that is listed already */
 extern FlowStatus flowi_edit_txns(FlowEdit *edit, uint64_t sst_id,
 								  const FlowTxnInfo *txns,
@@ -57,7 +62,8 @@ typedef struct FlowManifestPos
 } FlowManifestPos;
 
 /* Write edit as the snapshot of a new manifest (number pos->number + 1) and
- * switch CURRENT; the old file is removed after.  Updates *pos on FLOW_OK. */
+ * switch CURRENT; the file before the old one is removed after, unless a
+ * backup may be copying it.  Updates *pos on FLOW_OK. */
 extern FlowStatus flowi_manifest_rewrite(FlowEnv *env, const char *dir,
 										 FlowEdit *snapshot,
 										 FlowManifestPos *pos) FLOW_MUST_CHECK;
@@ -74,6 +80,10 @@ typedef struct FlowManifestVisitor
 	void *arg;
 	FlowStatus (*add_sst)(void *arg, const FlowSstInfo *info);
 	FlowStatus (*remove_sst)(void *arg, uint64_t id);
+	FlowStatus (*trash)(void *arg, uint64_t id);
+	FlowStatus (*gone)(void *arg, uint64_t id);
+	/* an edit was replayed whole; after each, the first included */
+	FlowStatus (*edit_done)(void *arg);
 	FlowStatus (*txns)(void *arg, uint64_t sst_id, const FlowTxnInfo *txns,
 					   uint32_t ntxns);
 	FlowStatus (*store)(void *arg, const FlowStoreInfo *store);

@@ -238,6 +238,8 @@ flowi_memtable_create(FlowEnv *env)
 	mt->random = RANDOM_SEED;
 	atomic_init(&mt->first_pos, UINT64_MAX);
 	atomic_init(&mt->last_end, 0);
+	atomic_init(&mt->tombs, NULL);
+	atomic_init(&mt->ntombs, 0);
 	atomic_init(&mt->records, 0);
 	atomic_init(&mt->bytes, 0);
 	atomic_init(&mt->txns, 0);
@@ -353,7 +355,9 @@ static FlowStatus
 check_size(FlowEnv *env, const FlowBatchHeader *hdr)
 {
 	uint64_t heads = (uint64_t) hdr->nops * FLOW_OP_MAX_OVERHEAD;
-	uint64_t least = hdr->nops * (sizeof(FlowMemNode) + sizeof(void *));
+	uint64_t least = (uint64_t) (hdr->nops - hdr->ntombs) *
+						 (sizeof(FlowMemNode) + sizeof(void *)) +
+					 (uint64_t) hdr->ntombs * FLOW_MEMTOMB_BYTES;
 
 	if (hdr->payload_bytes > heads)
 		least += hdr->payload_bytes - heads;
@@ -382,11 +386,18 @@ stage_ops(FlowEnv *env, FlowMemtable *mt, const FlowBatchHeader *hdr,
 	while ((st = flowi_batch_cursor_next(&c)) == FLOW_OK)
 	{
 		FlowTxn *txn = &mt->staged_txns->txns[c.step];
-		FlowMemNode *node = stage_node(env, mt, &c, txn);
+		FlowMemNode *node;
 
+		txn->cid = c.cid;
+		if (c.op == FLOW_DELETE_RANGE)
+		{
+			if (!flowi_memtomb_stage(env, mt, &c, txn))
+				return flowi_fail(FLOW_BUSY, "write buffers are full");
+			continue;
+		}
+		node = stage_node(env, mt, &c, txn);
 		if (node == NULL)
 			return flowi_fail(FLOW_BUSY, "write buffers are full");
-		txn->cid = c.cid;
 		if (last == NULL)
 			mt->staged = node;
 		else
@@ -403,8 +414,10 @@ flowi_memtable_stage(FlowEnv *env, FlowMemtable *mt, const FlowBatchHeader *hdr,
 	FlowStatus st;
 
 	FLOW_ASSERT(mt->staged == NULL && mt->staged_txns == NULL);
-	FLOW_CHECK_DATA(hdr->nsteps >= 1 && hdr->nsteps <= FLOW_MAX_STEPS,
-					"batch of %u steps", hdr->nsteps);
+	FLOW_CHECK_DATA(hdr->nsteps >= 1 && hdr->nsteps <= FLOW_MAX_STEPS &&
+						hdr->ntombs <= hdr->nops,
+					"batch of %u steps, %u operations, %u range tombstones",
+					hdr->nsteps, hdr->nops, hdr->ntombs);
 	FLOW_TRY(check_size(env, hdr));
 	mt->staged_mark = flowi_arena_mark(&mt->arena);
 	st = stage_ops(env, mt, hdr, payload);
@@ -417,6 +430,7 @@ void
 flowi_memtable_unstage(FlowEnv *env, FlowMemtable *mt)
 {
 	mt->staged = NULL;
+	mt->staged_tombs = NULL;
 	mt->staged_txns = NULL;
 	flowi_arena_rewind(env, &mt->arena, mt->staged_mark);
 }
@@ -462,6 +476,8 @@ flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end)
 								  memory_order_relaxed);
 	block->older = atomic_load_explicit(&mt->txn_head, memory_order_relaxed);
 	atomic_store_explicit(&mt->txn_head, block, memory_order_release);
+	if (mt->staged_tombs != NULL)
+		flowi_memtomb_link(mt);
 	while (node != NULL)
 	{
 		FlowMemNode *following =
@@ -512,11 +528,29 @@ flowi_memtable_next_store(FlowMemtable *mt, uint32_t from, uint32_t *store_idp)
 	Splice splice;
 
 	node = find(mt, &splice, &place);
-	*store_idp = 0;
-	if (node == NULL)
-		return FLOW_NOTFOUND;
-	*store_idp = node->store_id;
-	return FLOW_OK;
+	*store_idp = flowi_memtomb_next_store(mt, from);
+	if (node != NULL && (*store_idp == 0 || node->store_id < *store_idp))
+		*store_idp = node->store_id;
+	return *store_idp == 0 ? FLOW_NOTFOUND : FLOW_OK;
+}
+
+uint64_t
+flowi_memtable_newest(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
+					  uint32_t key_bytes, int64_t ts)
+{
+	Place place = {.store_id = store_id,
+				   .key = key,
+				   .key_bytes = key_bytes,
+				   .ts = ts,
+				   .seq = UINT64_MAX};
+	uint64_t seq = flowi_memtomb_newest(mt, store_id, key, key_bytes, ts);
+	Splice splice;
+	FlowMemNode *node = find(mt, &splice, &place);
+
+	if (node != NULL && node->store_id == store_id && node->ts == ts &&
+		flowi_key_cmp(node_key(node), node->key_bytes, key, key_bytes) == 0)
+		seq = FLOW_MAX(seq, node->txn->seq_first);
+	return seq;
 }
 
 typedef struct MemIter

@@ -10,6 +10,9 @@
  *	    to the writer; may fail, then unstage gives the memory back;
  *	 2. link: with the log position known, set sequences and link all.
  *
+ * Range tombstones are a list beside the nodes, newest first, written and
+ * read by the same rules.
+ *
  * Lifetime: refcount.  The database holds one reference while the memtable
  * is listed, readers hold one inside a fill call, a flusher one while it
  * writes.  The last release frees it.  The struct itself stands in its
@@ -22,10 +25,12 @@
 #include "arena.h"
 #include "batch.h"
 #include "iter.h"
+#include "tomb.h"
 
 typedef struct FlowMemtable FlowMemtable;
 typedef struct FlowMemNode FlowMemNode;
 typedef struct FlowTxnBlock FlowTxnBlock;
+typedef struct FlowMemTomb FlowMemTomb;
 
 #define FLOW_SKIP_HEIGHT 16
 
@@ -35,6 +40,7 @@ struct FlowMemtable
 	FlowArena arena;
 	uint32_t random;		   /* state of the height generator */
 	FlowMemNode *staged;	   /* step 1's nodes, in batch order */
+	FlowMemTomb *staged_tombs; /* its range tombstones, newest first */
 	FlowTxnBlock *staged_txns; /* and their directory entries */
 	FlowArenaMark staged_mark; /* where unstage goes back to */
 
@@ -42,9 +48,11 @@ struct FlowMemtable
 	_Atomic(FlowTxnBlock *) txn_head; /* directory, newest block first */
 	_Atomic uint64_t first_pos; /* log bound of the first record; UINT64_MAX */
 	_Atomic uint64_t last_end;	/* end of the last record's log position */
-	_Atomic uint64_t records;	/* linked nodes */
-	_Atomic uint64_t bytes;		/* arena bytes */
-	_Atomic uint64_t txns;		/* directory entries whose fate matters */
+	_Atomic(FlowMemTomb *) tombs; /* range tombstones, newest first */
+	_Atomic uint64_t ntombs;	  /* linked ones */
+	_Atomic uint64_t records;	  /* linked nodes */
+	_Atomic uint64_t bytes;		  /* arena bytes */
+	_Atomic uint64_t txns;		  /* directory entries whose fate matters */
 	_Atomic uint32_t height;
 	_Atomic uint32_t refs;
 
@@ -82,7 +90,21 @@ extern FlowStatus
 flowi_memtable_each_txn(FlowMemtable *mt,
 						FlowStatus (*fn)(void *arg, FlowTxn *txn), void *arg);
 
-/* The smallest store id >= from that has a record here; NOTFOUND when none. */
+/* Call fn for each linked range tombstone of a store, newest first; the
+ * caller holds a reference, a writer may be at work. */
+extern FlowStatus
+flowi_memtable_each_tomb(FlowMemtable *mt, uint32_t store_id,
+						 FlowStatus (*fn)(void *arg, const FlowTomb *tomb),
+						 void *arg);
+
+/* The highest sequence of a linked version of (key, ts), or of a range
+ * tombstone over it, whoever may see it; 0: none.  As above. */
+extern uint64_t flowi_memtable_newest(FlowMemtable *mt, uint32_t store_id,
+									  const uint8_t *key, uint32_t key_bytes,
+									  int64_t ts);
+
+/* The smallest store id >= from that has a record or a range tombstone here;
+ * NOTFOUND when none. */
 extern FlowStatus flowi_memtable_next_store(FlowMemtable *mt, uint32_t from,
 											uint32_t *store_idp);
 
@@ -90,5 +112,22 @@ extern FlowStatus flowi_memtable_next_store(FlowMemtable *mt, uint32_t from,
 extern FlowStatus flowi_memtable_iter(FlowEnv *env, FlowMemtable *mt,
 									  uint32_t store_id, bool reverse,
 									  FlowIter **itp) FLOW_MUST_CHECK;
+
+/*
+ * memtomb.c, for memtable.c
+ *		stage: chain the cursor's range tombstone to the staged ones; false:
+ *		no room.  link: make the staged ones visible; their entries in the
+ *		directory have sequences.  next_store: the smallest store id >= from
+ *		that has one; 0: none.  newest: the highest sequence of one over (key,
+ *		ts); 0: none.
+ */
+#define FLOW_MEMTOMB_BYTES 48u /* that one takes at least */
+extern bool flowi_memtomb_stage(FlowEnv *env, FlowMemtable *mt,
+								const FlowBatchCursor *c, FlowTxn *txn);
+extern void flowi_memtomb_link(FlowMemtable *mt);
+extern uint32_t flowi_memtomb_next_store(FlowMemtable *mt, uint32_t from);
+extern uint64_t flowi_memtomb_newest(FlowMemtable *mt, uint32_t store_id,
+									 const uint8_t *key, uint32_t key_bytes,
+									 int64_t ts);
 
 #endif /* FLOW_MEMTABLE_H */

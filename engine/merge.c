@@ -172,12 +172,10 @@ flowi_merge_top(FlowMerge *m, FlowMergeSource **srcp)
 	return FLOW_END;
 }
 
-FlowStatus
-flowi_merge_next(FlowMerge *m)
+/* The top's source was moved, with that result. */
+static FlowStatus
+after_move(FlowMerge *m, FlowStatus st)
 {
-	FlowIter *it = m->heap[0]->it;
-	FlowStatus st = it->next(it);
-
 	if (st == FLOW_OK)
 		top_moved(m);
 	else if (st == FLOW_END)
@@ -186,6 +184,22 @@ flowi_merge_next(FlowMerge *m)
 		st = FLOW_OK;
 	}
 	return st;
+}
+
+FlowStatus
+flowi_merge_next(FlowMerge *m)
+{
+	FlowIter *it = m->heap[0]->it;
+
+	return after_move(m, it->next(it));
+}
+
+FlowStatus
+flowi_merge_skip(FlowMerge *m, const FlowSeek *to)
+{
+	FlowIter *it = m->heap[0]->it;
+
+	return after_move(m, to ? it->seek(it, to) : FLOW_END);
 }
 
 /* Does the source stand before to? */

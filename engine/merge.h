@@ -50,6 +50,10 @@ extern FlowStatus flowi_merge_top(FlowMerge *m, FlowMergeSource **srcp);
 /* Step over the top's version. */
 extern FlowStatus flowi_merge_next(FlowMerge *m);
 
+/* Let the top's source go to to, as if nothing were on the way; to NULL: to
+ * its end.  As flowi_merge_next else. */
+extern FlowStatus flowi_merge_skip(FlowMerge *m, const FlowSeek *to);
+
 /* Let every open source that stands before to go there.  to's key must not
  * be any source's memory. */
 extern FlowStatus flowi_merge_seek(FlowMerge *m, const FlowSeek *to);

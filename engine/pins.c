@@ -4,7 +4,7 @@
  *
  * A flush exchanges a memtable for SSTables under the state lock, so whoever
  * takes both under it sees each record in exactly one of them.  The active
- * memtable goes on growing while it is read; applied_end, read at the same
+ * memtable goes on growing while it is read; visible_end, read at the same
  * moment, cuts off what is not a whole batch yet.
  *
  * Keeps: S8.  Locks: L2 shared.
@@ -36,9 +36,10 @@ pin_memtable(FlowPins *pins, FlowMemtable *mt)
 	pins->memtables[pins->nmemtables++] = mt;
 }
 
-/* Pin all if the list has room; else tell what is needed.  Lock held. */
+/* Pin the memtables if the list has room; else tell what is needed.  Lock
+ * held. */
 static uint32_t
-take_locked(FlowDbShared *sh, FlowPins *pins, FlowVersion **oldp)
+take_memtables(FlowDbShared *sh, FlowPins *pins)
 {
 	uint32_t n = atomic_load(&sh->nfrozen) + 1;
 
@@ -48,13 +49,24 @@ take_locked(FlowDbShared *sh, FlowPins *pins, FlowVersion **oldp)
 		pin_memtable(pins, sh->active);
 	for (FlowMemtable *mt = sh->frozen; mt; mt = mt->next_older)
 		pin_memtable(pins, mt);
+	pins->visible_end =
+		atomic_load_explicit(&sh->visible_end, memory_order_acquire);
+	return 0;
+}
+
+/* The same for all, exchanging the version. */
+static uint32_t
+take_all(FlowDbShared *sh, FlowPins *pins, FlowVersion **oldp)
+{
+	uint32_t need = take_memtables(sh, pins);
+
+	if (need > 0)
+		return need;
 	if (pins->version != sh->version)
 	{
 		*oldp = pins->version;
 		pins->version = flowi_version_pin(sh);
 	}
-	pins->applied_end =
-		atomic_load_explicit(&sh->applied_end, memory_order_acquire);
 	return 0;
 }
 
@@ -70,10 +82,27 @@ flowi_pins_take(FlowDb *db, FlowPins *pins)
 	{
 		FLOW_TRY(reserve(env, pins, need));
 		env->lock_acquire(env, &db->sh->state_lock, FLOW_LOCK_SHARED);
-		need = take_locked(db->sh, pins, &old);
+		need = take_all(db->sh, pins, &old);
 		env->lock_release(env, &db->sh->state_lock);
 	} while (need > 0);
 	flowi_version_unref(env, db->dir, old);
+	return FLOW_OK;
+}
+
+FlowStatus
+flowi_pins_take_memtables(FlowDb *db, FlowPins *pins)
+{
+	FlowEnv *env = db->env;
+	uint32_t need = atomic_load(&db->sh->nfrozen) + 4;
+
+	FLOW_ASSERT(pins->nmemtables == 0);
+	do
+	{
+		FLOW_TRY(reserve(env, pins, need));
+		env->lock_acquire(env, &db->sh->state_lock, FLOW_LOCK_SHARED);
+		need = take_memtables(db->sh, pins);
+		env->lock_release(env, &db->sh->state_lock);
+	} while (need > 0);
 	return FLOW_OK;
 }
 

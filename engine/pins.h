@@ -15,7 +15,7 @@ typedef struct FlowPins
 	FlowMemtable **memtables; /* newest first */
 	uint32_t nmemtables;
 	uint32_t cap;
-	uint64_t applied_end; /* records from here on are not whole batches yet */
+	uint64_t visible_end; /* records from here on are not to be seen yet */
 } FlowPins;
 
 /*
@@ -25,6 +25,11 @@ typedef struct FlowPins
  * NOMEM: nothing has changed.  Takes the state lock.
  */
 extern FlowStatus flowi_pins_take(FlowDb *db, FlowPins *pins) FLOW_MUST_CHECK;
+
+/* Pin the memtables only, newest first; the version is left as it is.  May be
+ * called under the write lock. */
+extern FlowStatus flowi_pins_take_memtables(FlowDb *db,
+											FlowPins *pins) FLOW_MUST_CHECK;
 
 /* Release the memtables; all. */
 extern void flowi_pins_drop_memtables(FlowDb *db, FlowPins *pins);

@@ -19,8 +19,10 @@ struct FlowReaderCache
 {
 	FlowEnv *env;
 	const char *dir;
+	uint64_t space; /* of the block cache */
 	uint32_t capacity;
 	uint32_t count;
+	FlowCodec codec; /* of all its readers */
 	FlowReader *newest, *oldest;
 	FlowReader *bucket[BUCKETS];
 };
@@ -59,6 +61,7 @@ close_reader(FlowReaderCache *cache, FlowReader *r)
 	lru_unlink(cache, r);
 	if (r->get_iter)
 		r->get_iter->free(r->get_iter);
+	flowi_tombs_free(&r->tombs);
 	flowi_sst_close(r->sst);
 	cache->env->free(cache->env, r);
 	cache->count--;
@@ -79,15 +82,17 @@ shrink(FlowReaderCache *cache, uint32_t keep)
 }
 
 FlowStatus
-flowi_readers_create(FlowEnv *env, const char *dir, uint32_t capacity,
-					 FlowReaderCache **cachep)
+flowi_readers_create(FlowEnv *env, const char *dir, uint64_t space,
+					 uint32_t capacity, FlowReaderCache **cachep)
 {
 	FlowReaderCache *cache = env->alloc(env, sizeof(*cache));
 
 	*cachep = cache;
 	if (cache == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
-	*cache = (FlowReaderCache){.env = env, .dir = dir, .capacity = capacity};
+	*cache = (FlowReaderCache){
+		.env = env, .dir = dir, .space = space, .capacity = capacity};
+	flowi_codec_init(&cache->codec, env);
 	return FLOW_OK;
 }
 
@@ -98,6 +103,7 @@ flowi_readers_free(FlowReaderCache *cache)
 		return;
 	shrink(cache, 0);
 	FLOW_ASSERT(cache->count == 0);
+	flowi_codec_free(&cache->codec);
 	cache->env->free(cache->env, cache);
 }
 
@@ -113,14 +119,17 @@ open_reader(FlowReaderCache *cache, const FlowSst *sst, FlowReader **readerp)
 	if (r == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	memset(r, 0, sizeof(*r));
+	flowi_tombs_init(&r->tombs, env);
 	r->id = sst->info.id;
 	flowi_version_path(cache->dir, r->id, path);
-	st = flowi_sst_open(env, path, r->id, sst->info.store_id, &r->sst);
+	st = flowi_sst_open(env, path, cache->space, r->id, sst->info.store_id,
+						&r->sst);
 	if (st != FLOW_OK)
 	{
 		env->free(env, r);
 		return st;
 	}
+	flowi_sst_share_codec(r->sst, &cache->codec);
 	r->chain = *bucket_of(cache, r->id);
 	*bucket_of(cache, r->id) = r;
 	lru_push(cache, r);
@@ -159,11 +168,16 @@ flowi_readers_release(FlowReaderCache *cache, FlowReader *r)
 {
 	FLOW_ASSERT(r->pins > 0);
 	r->pins--;
-	/* no lookup is under way: who releases either was it, or is a scan */
-	if (r->get_iter && flowi_sst_iter_memory(r->get_iter) > KEEP_BYTES)
+	/* with no pin no lookup is under way.  What it has decoded stays, but
+	 * nothing of the block cache is pinned. */
+	if (r->pins == 0 && r->get_iter)
 	{
-		r->get_iter->free(r->get_iter);
-		r->get_iter = NULL;
+		flowi_sst_iter_pause(r->get_iter);
+		if (flowi_sst_iter_memory(r->get_iter) > KEEP_BYTES)
+		{
+			r->get_iter->free(r->get_iter);
+			r->get_iter = NULL;
+		}
 	}
 	if (r->pins == 0 && cache->count > cache->capacity)
 		close_reader(cache, r);
@@ -185,8 +199,12 @@ flowi_readers_get_iter(FlowReader *r, FlowSst *sst)
 	r->get_sst = sst;
 	if (r->get_iter != NULL)
 		return FLOW_OK;
-	return flowi_sst_iter(r->sst, false, INT64_MIN, INT64_MAX, find_for_get, r,
-						  NULL, &r->get_iter);
+	return flowi_sst_iter(r->sst,
+						  &(FlowSstIterOptions){.ts_lo = INT64_MIN,
+												.ts_hi = INT64_MAX,
+												.find_txn = find_for_get,
+												.find_arg = r},
+						  &r->get_iter);
 }
 
 static bool

@@ -20,6 +20,9 @@ typedef struct FlowReader
 	FlowIter *get_iter;
 	FlowSst *get_sst; /* whose directory get_iter asks */
 
+	/* its range tombstones, when there are many and a lookup wanted them */
+	FlowTombSet tombs;
+
 	/* the cache's */
 	uint64_t id;
 	uint32_t pins;
@@ -27,9 +30,10 @@ typedef struct FlowReader
 	struct FlowReader *newer, *older; /* LRU list */
 } FlowReader;
 
-/* dir is borrowed and must outlive the cache. */
+/* dir is borrowed and must outlive the cache; space: of the block cache. */
 extern FlowStatus
-flowi_readers_create(FlowEnv *env, const char *dir, uint32_t capacity,
+flowi_readers_create(FlowEnv *env, const char *dir, uint64_t space,
+					 uint32_t capacity,
 					 FlowReaderCache **cachep) FLOW_MUST_CHECK;
 /* Nothing may be pinned; NULL is fine. */
 extern void flowi_readers_free(FlowReaderCache *cache);
@@ -38,6 +42,8 @@ extern void flowi_readers_free(FlowReaderCache *cache);
 extern FlowStatus flowi_readers_acquire(FlowReaderCache *cache,
 										const FlowSst *sst,
 										FlowReader **readerp) FLOW_MUST_CHECK;
+/* Its get_iter pins nothing afterwards; a scan's own iterators are the scan's
+ * to pause or free before. */
 extern void flowi_readers_release(FlowReaderCache *cache, FlowReader *reader);
 
 /* reader->get_iter, made when need be and set to ask sst's directory. */

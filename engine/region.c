@@ -3,7 +3,7 @@
  *	  Allocators inside the shared region.
  *
  *	  base                                                       base + size
- *	  | FlowRegion | chunk bitmap | page table | meta pages |..| chunks |
+ *	  | FlowRegion | chunk bitmap | page table | meta pages |..| cache | chunks |
  *
  * Chunks are 256 KiB each (aligned to that where it costs little); a bit of
  * the bitmap is set while its chunk is in use.
@@ -17,12 +17,14 @@
  * pool, so no size class keeps memory from another.  The last pages are a
  * reserve: when all others are in use, giving memory back still needs some.
  *
+ * The block cache has a part of its own and looks after it itself (cache.c).
+ *
  * Locks: the region lock (FLOW_RANK_REGION), a leaf.
  *-------------------------------------------------------------------------
  */
-#include "common.h"
-
 #include "region.h"
+
+#include "cache.h"
 
 #define META_PAGE_BYTES 8192u
 #define META_MIN_SHIFT 5u /* smallest slot: 32 bytes */
@@ -62,9 +64,11 @@ struct FlowRegion
 	MetaPage *pages;
 	uint32_t nchunks;
 	uint32_t npages;
-	uint32_t nusual; /* pages before the reserve */
+	uint32_t nusual;  /* pages before the reserve */
+	FlowCache *cache; /* or NULL */
 
-	_Atomic uint64_t releases; /* of memtables */
+	_Atomic uint64_t releases;	  /* of memtables */
+	_Atomic uint64_t cache_space; /* last one given */
 	FlowLock lock;
 
 	/* protected by lock */
@@ -99,49 +103,85 @@ place_chunks(uintptr_t base, uintptr_t end, size_t chunk_bytes)
 	return low / CACHE_LINE * CACHE_LINE;
 }
 
+/* Where all parts lie. */
+typedef struct Layout
+{
+	uintptr_t bits, pages, meta, cache, chunks;
+	uint64_t nchunks, npages;
+} Layout;
+
+/* Lay out; false: there is no good room for metadata. */
+static bool
+lay_out(uintptr_t start, size_t size, size_t write_bytes, size_t cache_bytes,
+		Layout *l)
+{
+	uintptr_t low;
+
+	l->nchunks = write_bytes / FLOW_CHUNK_BYTES;
+	if (start % 8 != 0 || write_bytes > size ||
+		cache_bytes > size - write_bytes || l->nchunks > INT32_MAX)
+		return false;
+	low = start + cache_bytes; /* what place_chunks may go down to */
+	l->chunks = place_chunks(low, start + size, l->nchunks * FLOW_CHUNK_BYTES);
+	if (l->chunks < low)
+		return false;
+	l->cache = (l->chunks - cache_bytes) / CACHE_LINE * CACHE_LINE;
+	l->bits = align_up(start + sizeof(FlowRegion), CACHE_LINE);
+	l->pages = align_up(l->bits + (l->nchunks + 63) / 64 * 8, CACHE_LINE);
+	l->npages = 0;
+	if (l->cache > l->pages + CACHE_LINE)
+		l->npages = (l->cache - l->pages - CACHE_LINE) /
+					(META_PAGE_BYTES + sizeof(MetaPage));
+	if (l->npages < META_MIN_PAGES || l->npages >= NO_PAGE)
+		return false;
+	l->meta = align_up(l->pages + l->npages * sizeof(MetaPage), CACHE_LINE);
+	FLOW_ASSERT(l->meta + l->npages * META_PAGE_BYTES <= l->cache);
+	return true;
+}
+
 FlowStatus
 flow_region_init(FlowEnv *env, void *base, size_t size, size_t write_bytes,
-				 FlowRegion **regionp)
+				 size_t cache_bytes, FlowRegion **regionp)
 {
 	uintptr_t start = (uintptr_t) base;
-	uint64_t nchunks = write_bytes / FLOW_CHUNK_BYTES;
-	uintptr_t chunks, bits, pages, meta;
-	uint64_t npages;
 	FlowRegion *region = base;
+	uint8_t *p = base;
+	Layout l;
 
 	*regionp = NULL;
-	if (start % 8 != 0 || write_bytes > size || nchunks > INT32_MAX)
-		return flowi_fail(FLOW_INVALID,
-						  "region of %zu bytes cannot have %zu bytes of write "
-						  "buffers",
-						  size, write_bytes);
-	chunks = place_chunks(start, start + size, nchunks * FLOW_CHUNK_BYTES);
-	bits = align_up(start + sizeof(FlowRegion), CACHE_LINE);
-	pages = align_up(bits + (nchunks + 63) / 64 * 8, CACHE_LINE);
-	npages = 0;
-	if (chunks > pages + CACHE_LINE)
-		npages = (chunks - pages - CACHE_LINE) /
-				 (META_PAGE_BYTES + sizeof(MetaPage));
-	if (npages < META_MIN_PAGES || npages >= NO_PAGE)
+	if (!lay_out(start, size, write_bytes, cache_bytes, &l))
 		return flowi_fail(FLOW_INVALID,
 						  "region of %zu bytes with %zu bytes of write buffers "
-						  "leaves no good room for metadata",
-						  size, write_bytes);
-	meta = align_up(pages + npages * sizeof(MetaPage), CACHE_LINE);
-	FLOW_ASSERT(meta + npages * META_PAGE_BYTES <= chunks);
-
-	region->chunk_base = (uint8_t *) base + (chunks - start);
-	region->chunk_bits = (uint64_t *) ((uint8_t *) base + (bits - start));
-	region->meta_base = (uint8_t *) base + (meta - start);
-	region->pages = (MetaPage *) ((uint8_t *) base + (pages - start));
-	region->nchunks = (uint32_t) nchunks;
-	region->npages = (uint32_t) npages;
-	region->nusual = (uint32_t) (npages - npages / META_RESERVE);
+						  "and %zu bytes of block cache leaves no good room "
+						  "for metadata",
+						  size, write_bytes, cache_bytes);
+	if (cache_bytes > 0)
+		FLOW_TRY(flowi_cache_init(env, p + (l.cache - start), cache_bytes,
+								  &region->cache));
+	region->chunk_base = p + (l.chunks - start);
+	region->chunk_bits = (uint64_t *) (p + (l.bits - start));
+	region->meta_base = p + (l.meta - start);
+	region->pages = (MetaPage *) (p + (l.pages - start));
+	region->nchunks = (uint32_t) l.nchunks;
+	region->npages = (uint32_t) l.npages;
+	region->nusual = (uint32_t) (l.npages - l.npages / META_RESERVE);
 	for (unsigned cls = 0; cls < META_CLASSES; cls++)
 		region->partial[cls] = NO_PAGE;
 	env->lock_init(env, &region->lock, FLOW_RANK_REGION);
 	*regionp = region;
 	return FLOW_OK;
+}
+
+FlowCache *
+flowi_region_cache(const FlowEnv *env)
+{
+	return env->region ? env->region->cache : NULL;
+}
+
+uint64_t
+flowi_cache_new_space(FlowEnv *env)
+{
+	return atomic_fetch_add(&env->region->cache_space, 1) + 1;
 }
 
 void

@@ -5,7 +5,9 @@
  * The merge gives the versions of one identity after the other, the newest
  * first.  Of each identity the first version that the reader may see counts;
  * when it is a tombstone or has expired there is no row, and no older
- * version comes to light.
+ * version comes to light.  The same when a range tombstone that the reader
+ * sees covers it and is newer: what is older than the version is so all the
+ * more.
  *
  * Bounds of the key are met by where the scan begins and by where it stops;
  * bounds of the time by looking at each identity, and by seeking ahead once
@@ -23,6 +25,9 @@
 #define ROWS_MAX_BYTES ((size_t) 1 << 20)	 /* grown to; a row may need more */
 #define ROWS_KEEP_BYTES ((size_t) 256 << 10) /* by a closed scan */
 #define FILL_BYTES ((size_t) 2 << 20)		 /* of rows that end a fill */
+#define TOMBS_KEEP 256						 /* by a closed scan */
+
+#define CALLS_SAMPLED 16u /* the time of one in so many calls is taken */
 
 /* ------------------------------------------------------- open and close */
 
@@ -115,6 +120,7 @@ take_scan(FlowDb *db)
 	flowi_buf_init(&s->target_key, env);
 	flowi_buf_init(&s->origin_key, env);
 	flowi_merge_init(&s->merge, env);
+	flowi_tombs_init(&s->tombs, env);
 	return s;
 }
 
@@ -129,6 +135,7 @@ free_scan(FlowScan *s)
 	flowi_buf_free(&s->target_key);
 	flowi_buf_free(&s->origin_key);
 	flowi_merge_free(&s->merge);
+	flowi_tombs_free(&s->tombs);
 	if (s->db)
 		flowi_pins_free(s->db, &s->pins);
 	env->free(env, s->ssts);
@@ -159,6 +166,9 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	if (s == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	s->spec = *spec;
+	/* rows that expired before then may be gone already (keep.h) */
+	if (spec->now != INT64_MIN)
+		s->spec.now = FLOW_MAX(spec->now, atomic_load(&db->sh->purge_horizon));
 	s->ended = false;
 	s->failed = FLOW_OK;
 	s->has_pos = false;
@@ -166,6 +176,9 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s->unpolled = 0;
 	s->patience = POLL_VERSIONS;
 	s->steps = 0;
+	s->tombs_known = false;
+	s->hidden_run = 0;
+	flowi_tombs_reset(&s->tombs);
 	s->stats = (FlowScanStats){0};
 	s->sst_stats = (FlowSstIterStats){0};
 	s->vec.nrows = 0;
@@ -209,6 +222,8 @@ flow_scan_close(FlowScan *s)
 		return;
 	}
 	flowi_source_drop(s);
+	if (s->tombs.n > TOMBS_KEEP)
+		flowi_tombs_free(&s->tombs);
 	*(s->prev ? &s->prev->next : &db->scans) = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
@@ -330,7 +345,7 @@ flowi_scan_visible(FlowScan *s, FlowSourceKind kind, const FlowRec *rec)
 	uint32_t state;
 
 	/* of a batch that is being linked right now */
-	if (kind == FLOW_SOURCE_MEMTABLE && rec->seq >= s->pins.applied_end)
+	if (kind == FLOW_SOURCE_MEMTABLE && rec->seq >= s->pins.visible_end)
 		return false;
 	if (txn == NULL || txn->xid == 0)
 		return true;
@@ -454,6 +469,41 @@ pass_time(FlowScan *s)
 	return flowi_merge_seek(&s->merge, &s->target);
 }
 
+/*
+ * A range tombstone hides the top's version.  After some in a row ask whether
+ * it hides all that the source has from here to somewhere.
+ */
+static FlowStatus
+pass_hidden(FlowScan *s, const FlowSource *top)
+{
+	FlowSeek to;
+	bool end;
+
+	s->resolved = true;
+	s->stats.versions_hidden++;
+	if (++s->hidden_run < SEEK_STEPS || !flowi_hide_skip(s, top, &to, &end))
+		return flowi_merge_next(&s->merge);
+	s->hidden_run = 0;
+	return flowi_merge_skip(&s->merge, end ? NULL : &to);
+}
+
+/* The top's version is the row, unless a range tombstone hides it. */
+static FlowStatus
+take_row(FlowScan *s, const FlowSource *top)
+{
+	const FlowRec *rec = top->base.cur;
+	bool hidden = false;
+
+	if (!flowi_tombs_empty(&s->tombs))
+		FLOW_TRY(flowi_hide_check(s, rec, &hidden));
+	if (hidden)
+		return pass_hidden(s, top);
+	FLOW_TRY(flowi_scan_emit(s, top->kind, rec));
+	s->resolved = true;
+	s->hidden_run = 0;
+	return flowi_merge_next(&s->merge);
+}
+
 /* Look at the merge's next version. */
 static FlowStatus
 take_version(FlowScan *s)
@@ -483,10 +533,7 @@ take_version(FlowScan *s)
 		s->stats.versions_hidden++;
 	}
 	else
-	{
-		FLOW_TRY(flowi_scan_emit(s, kind, rec));
-		s->resolved = true;
-	}
+		return take_row(s, (FlowSource *) top);
 	return flowi_merge_next(&s->merge);
 }
 
@@ -514,9 +561,29 @@ rows_wanted(const FlowScan *s, uint32_t want)
 	return (uint32_t) FLOW_MIN(left, want);
 }
 
+int64_t
+flowi_scan_begin_call(FlowDb *db)
+{
+	if (++db->queries % CALLS_SAMPLED != 0)
+		return INT64_MIN;
+	return db->env->now_us(db->env);
+}
+
+void
+flowi_scan_end_call(FlowDb *db, int64_t began, uint32_t rows)
+{
+	if (rows > 0)
+		atomic_fetch_add_explicit(&db->sh->records_read, rows,
+								  memory_order_relaxed);
+	if (began != INT64_MIN)
+		flowi_latency_add(&db->sh->latency[FLOW_LATENCY_QUERY],
+						  db->env->now_us(db->env) - began);
+}
+
 FlowStatus
 flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
 {
+	int64_t began;
 	FlowStatus st;
 
 	*vecp = NULL;
@@ -527,10 +594,13 @@ flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
 	reset_rows(s);
 	if (s->ended)
 		return FLOW_END;
+	began = flowi_scan_begin_call(s->db);
 	st = fill(s, rows_wanted(s, want));
 	flowi_source_end(s);
+	flowi_scan_end_call(s->db, began, s->vec.nrows);
 	s->stats.blocks_read = s->sst_stats.blocks_read;
 	s->stats.blocks_skipped = s->sst_stats.blocks_skipped;
+	s->stats.cache_hits = s->sst_stats.cache_hits;
 
 	if (st == FLOW_END || (s->spec.limit > 0 && s->stats.rows >= s->spec.limit))
 		s->ended = true;

@@ -81,6 +81,15 @@ struct FlowScan
 	uint32_t nmems;
 	uint32_t mems_cap;
 
+	/* range tombstones that the reader sees and that meet the bounds: copies,
+	 * so they may stay from call to call (hide.c) */
+	FlowTombSet tombs;
+	bool tombs_known; /* they are right as long as this is what there is: */
+	FlowVersion *tombs_version; /* the pinned version */
+	uint64_t tombs_linked;		/* tombstones in all memtables */
+	uint64_t tombs_own;			/* generation of the private buffer's */
+	uint32_t hidden_run;		/* rows in a row that one of them hid */
+
 	/* of one fill */
 	FlowTxn *asked; /* what visible was asked last, and its answer */
 	bool answer;
@@ -88,6 +97,7 @@ struct FlowScan
 	FlowRowBlock *rows;
 	size_t rows_used;  /* of rows->data */
 	size_t fill_bytes; /* keys and values copied */
+	uint32_t row_at;   /* of vec, what flow_scan_row gives next */
 	FlowVector vec;
 
 	FlowScanStats stats;
@@ -106,6 +116,9 @@ extern bool flowi_scan_visible(FlowScan *s, FlowSourceKind kind,
 							   const FlowRec *rec);
 /* Tombstone, or expired at spec.now? */
 extern bool flowi_scan_dead(const FlowScan *s, const FlowRec *rec);
+/* Around a call: counts the rows it returned, and its time now and then. */
+extern int64_t flowi_scan_begin_call(FlowDb *db);
+extern void flowi_scan_end_call(FlowDb *db, int64_t began, uint32_t rows);
 /* Copy a row of the current fill into the vector. */
 extern FlowStatus flowi_scan_emit(FlowScan *s, FlowSourceKind kind,
 								  const FlowRec *rec) FLOW_MUST_CHECK;
@@ -119,6 +132,22 @@ extern FlowStatus flowi_scan_emit(FlowScan *s, FlowSourceKind kind,
 extern FlowStatus flowi_source_begin(FlowScan *s) FLOW_MUST_CHECK;
 extern void flowi_source_end(FlowScan *s);
 extern void flowi_source_drop(FlowScan *s);
+
+/*
+ * hide.c
+ *		collect: make s->tombs what matters to the scan; the sources are pinned.
+ *		check: is rec, a visible version, hidden by one of s->tombs?
+ *		skip: rec, a row of the SSTable src, was hidden.  True: so is all that
+ *		src has until *to (*endp: all it has).
+ *		point: the same as check for one record of a lookup, without s->tombs.
+ */
+extern FlowStatus flowi_hide_collect(FlowScan *s) FLOW_MUST_CHECK;
+extern FlowStatus flowi_hide_check(FlowScan *s, const FlowRec *rec,
+								   bool *hiddenp) FLOW_MUST_CHECK;
+extern bool flowi_hide_skip(const FlowScan *s, const FlowSource *src,
+							FlowSeek *to, bool *endp);
+extern FlowStatus flowi_hide_point(FlowScan *s, const FlowRec *rec,
+								   bool *hiddenp) FLOW_MUST_CHECK;
 
 /* Set s->target, copying the key. */
 extern FlowStatus flowi_source_aim(FlowScan *s,

@@ -3,7 +3,7 @@
  *	  What a scan reads from: private buffer, memtables, SSTables.
  *
  * Between two calls a scan keeps its version and the iterators on its
- * SSTables, which stand where the merge left them.  Memtables and the
+ * SSTables, which stand where the merge left them, paused.  Memtables and the
  * private buffer are taken up anew in each call, at the scan's position.
  * When a newer version is there, the SSTables are too: the position alone
  * says how to go on, and the rows of a memtable that was flushed meanwhile
@@ -89,10 +89,28 @@ open_sst(FlowMergeSource *base)
 	FlowScan *s = src->scan;
 	bool check = atomic_load(&src->sst->unsettled) > 0;
 
+	FlowSstIterOptions o = {.reverse = s->spec.reverse,
+							.no_fill_cache = s->spec.no_fill_cache,
+							.no_verify = s->spec.no_verify,
+							.ts_lo = s->ts_lo,
+							.ts_hi = s->ts_hi,
+							.find_txn = check ? flowi_version_find_txn : NULL,
+							.find_arg = src->sst,
+							.stats = &s->sst_stats};
+
 	FLOW_TRY(flowi_readers_acquire(s->db->readers, src->sst, &src->reader));
-	FLOW_TRY(flowi_sst_iter(src->reader->sst, s->spec.reverse, s->ts_lo,
-							s->ts_hi, check ? flowi_version_find_txn : NULL,
-							src->sst, &s->sst_stats, &base->it));
+	if (s->one_key)
+	{
+		const FlowKeyBound *key = &s->spec.key_lo;
+		bool may;
+
+		FLOW_TRY(flowi_sst_may_contain(src->reader->sst, key->key,
+									   (uint32_t) key->key_bytes, &o, &may));
+		s->stats.ssts_bloom += !may;
+		if (!may)
+			return FLOW_END;
+	}
+	FLOW_TRY(flowi_sst_iter(src->reader->sst, &o, &base->it));
 	s->stats.ssts_read++;
 	return base->it->seek(base->it, &s->target);
 }
@@ -181,6 +199,24 @@ drop_ssts(FlowScan *s)
 		close_sst(&s->ssts[i].base);
 	s->nssts = 0;
 	s->ssts_built = false;
+}
+
+/* Let go of cached blocks, and take them up again. */
+static void
+pause_ssts(FlowScan *s)
+{
+	for (uint32_t i = 0; i < s->nssts; i++)
+		if (s->ssts[i].base.it)
+			flowi_sst_iter_pause(s->ssts[i].base.it);
+}
+
+static FlowStatus
+resume_ssts(FlowScan *s)
+{
+	for (uint32_t i = 0; i < s->nssts; i++)
+		if (s->ssts[i].base.it)
+			FLOW_TRY(flowi_sst_iter_resume(s->ssts[i].base.it));
+	return FLOW_OK;
 }
 
 /* Sources for the version's SSTables that have something for the scan. */
@@ -293,8 +329,11 @@ flowi_source_begin(FlowScan *s)
 	}
 	FLOW_TRY(flowi_source_aim(s, &to));
 	FLOW_TRY(build_mems(s));
-	if (!s->ssts_built)
+	if (s->ssts_built)
+		FLOW_TRY(resume_ssts(s));
+	else
 		FLOW_TRY(build_ssts(s));
+	FLOW_TRY(flowi_hide_collect(s));
 
 	flowi_merge_reset(&s->merge, s->spec.reverse);
 	FLOW_TRY(flowi_merge_reserve(&s->merge, s->nmems + s->nssts));
@@ -316,6 +355,7 @@ void
 flowi_source_end(FlowScan *s)
 {
 	drop_mems(s);
+	pause_ssts(s);
 	flowi_pins_drop_memtables(s->db, &s->pins);
 }
 
@@ -324,5 +364,6 @@ flowi_source_drop(FlowScan *s)
 {
 	drop_mems(s);
 	drop_ssts(s);
+	s->tombs_known = false; /* it names the version */
 	flowi_pins_drop(s->db, &s->pins);
 }

@@ -10,7 +10,8 @@
 #ifndef FLOW_SST_H
 #define FLOW_SST_H
 
-#include "iter.h"
+#include "codec.h"
+#include "tomb.h"
 
 /* A directory entry as files keep it. */
 typedef struct FlowTxnInfo
@@ -22,25 +23,41 @@ typedef struct FlowTxnInfo
 	uint32_t state; /* FlowTxnState */
 } FlowTxnInfo;
 
+/* How a file came to be; stored in it. */
+typedef enum FlowSstOrigin
+{
+	FLOW_SST_FLUSHED = 0,
+	FLOW_SST_MERGED = 1
+} FlowSstOrigin;
+
 /*
  * What is known of an SSTable without reading it; kept in the manifest and,
  * but for the directory, in the file's own properties.  Pointers are the
  * producer's (writer, reader, manifest cursor).
+ *
+ * The bounds of keys, times and expiry are those of the records; without
+ * records the keys are empty and ts_min > ts_max.  cover is the rectangle
+ * around all range tombstones; without any it means nothing.  The sequence
+ * range is that of both.
  */
 typedef struct FlowSstInfo
 {
 	uint64_t id;
 	uint32_t store_id;
 	uint32_t level;
+	uint32_t origin; /* FlowSstOrigin */
 	uint64_t file_bytes;
-	uint64_t records; /* versions, tombstones included */
+	uint64_t records; /* versions, point tombstones included */
 	uint64_t tombstones;
+	uint64_t keys;		/* distinct ones among the records */
+	uint64_t ntombs;	/* range tombstones */
 	uint64_t raw_bytes; /* keys and values before encoding */
 	int64_t ts_min, ts_max;
 	int64_t expire_min, expire_max;
 	uint64_t seq_min, seq_max;
 	const uint8_t *key_min, *key_max;
 	uint32_t key_min_bytes, key_max_bytes;
+	FlowRect cover;
 	uint32_t ntxns; /* directory, sorted by seq_first, not overlapping */
 	const FlowTxnInfo *txns;
 } FlowSstInfo;
@@ -48,15 +65,39 @@ typedef struct FlowSstInfo
 /* --- writer --- */
 typedef struct FlowSstWriter FlowSstWriter;
 
-/* Start a new file (an existing one of that name is emptied). */
-extern FlowStatus flowi_sst_create(FlowEnv *env, const char *path, uint64_t id,
-								   uint32_t store_id, uint32_t block_bytes,
+/* How a file is written; constant during it. */
+typedef struct FlowSstSpec
+{
+	uint64_t id;
+	uint32_t store_id;
+	uint32_t level;
+	FlowSstOrigin origin;
+	uint32_t block_bytes;
+	uint32_t bloom_bits_per_key; /* 0: no filters */
+	FlowCompression compression;
+	int zstd_level;
+	uint32_t segment_blocks; /* blocks a segment; 0: the usual number */
+} FlowSstSpec;
+
+/* Start a new file (an existing one of that name is emptied).  What the
+ * writer keeps in memory does not grow with the file, but for some bytes a
+ * segment (sst_format.h). */
+extern FlowStatus flowi_sst_create(FlowEnv *env, const char *path,
+								   const FlowSstSpec *spec,
 								   FlowSstWriter **wp) FLOW_MUST_CHECK;
-/* Add the next version; rec->txn is not looked at. */
+/* Add the next version; rec->txn is not looked at.  INTERRUPTED: it was not
+ * added, call again; the same holds for flowi_sst_finish. */
 extern FlowStatus flowi_sst_add(FlowSstWriter *w,
 								const FlowRec *rec) FLOW_MUST_CHECK;
-/* Write index, properties and footer, fsync.  *info points into the writer;
- * ntxns is 0.  INVALID when nothing was added. */
+/* Add a range tombstone, in any order, at any time; tomb->txn is not looked
+ * at.  They stay in memory until the file is finished. */
+extern FlowStatus flowi_sst_add_tomb(FlowSstWriter *w,
+									 const FlowTomb *tomb) FLOW_MUST_CHECK;
+/* Bytes that the file would have, without the block that still gathers and
+ * what comes behind the last one. */
+extern uint64_t flowi_sst_written(const FlowSstWriter *w);
+/* Write index, filters, properties and footer, fsync.  *info points into the
+ * writer; ntxns is 0.  INVALID when nothing was added. */
 extern FlowStatus flowi_sst_finish(FlowSstWriter *w,
 								   FlowSstInfo *info) FLOW_MUST_CHECK;
 extern void flowi_sst_writer_free(FlowSstWriter *w); /* closes; NULL is fine */
@@ -64,34 +105,76 @@ extern void flowi_sst_writer_free(FlowSstWriter *w); /* closes; NULL is fine */
 /* --- reader: private to the process --- */
 typedef struct FlowSstReader FlowSstReader;
 
-/* Open and check footer, properties and index.  The file's id and store
- * must be those given.  NOTFOUND becomes CORRUPT: a listed file is missing. */
-extern FlowStatus flowi_sst_open(FlowEnv *env, const char *path, uint64_t id,
-								 uint32_t store_id,
+/*
+ * flowi_sst_open
+ *		Open and check footer, properties, top index and range tombstones;
+ *		these stay in private memory, some bytes a segment.  Blocks, index
+ *		leaves and filters are read when they are needed, through the block
+ *		cache.  The file's id and store must be those given.  NOTFOUND becomes
+ *		CORRUPT: a listed file is missing.
+ * space: names the database in the block cache (db.h, cache_space).
+ */
+extern FlowStatus flowi_sst_open(FlowEnv *env, const char *path, uint64_t space,
+								 uint64_t id, uint32_t store_id,
 								 FlowSstReader **rp) FLOW_MUST_CHECK;
 extern void flowi_sst_close(FlowSstReader *r); /* NULL is fine */
+/* Decompress with that from now on, and not with a codec of its own: many
+ * readers of one owner need no more than one.  It must outlive r. */
+extern void flowi_sst_share_codec(FlowSstReader *r, FlowCodec *codec);
 extern const FlowSstInfo *flowi_sst_info(const FlowSstReader *r);
 
-/* Seq range of a file, for the orphan check: properties only. */
+/* The range tombstones, sorted by sequence, newest first; memory of the
+ * reader; txn is NULL. */
+extern const FlowTomb *flowi_sst_tombs(const FlowSstReader *r, uint32_t *np);
 
 typedef struct FlowSstIterStats
 {
 	uint64_t blocks_read;
 	uint64_t blocks_skipped;
+	uint64_t cache_hits; /* of blocks_read */
 } FlowSstIterStats;
 
+/* How an iterator reads. */
+typedef struct FlowSstIterOptions
+{
+	bool reverse;
+	bool no_fill_cache;
+	bool no_verify; /* checksums of blocks are not compared; such blocks do not
+					 * go into the cache either */
+	int64_t ts_lo, ts_hi; /* blocks without a ts in between are skipped; rows
+						   * outside inside a read block are still returned.
+						   * INT64_MIN, INT64_MAX: none is skipped */
+	/* maps a sequence to its directory entry (NULL result: settled); NULL:
+	 * cur.txn is NULL */
+	FlowTxn *(*find_txn)(void *arg, uint64_t seq);
+	void *find_arg;
+	FlowSstIterStats *stats; /* added to; may be NULL */
+} FlowSstIterOptions;
+
 /*
- * Iterator over the file; the reader outlives it.  Blocks that hold no ts
- * in [ts_lo, ts_hi] are skipped (INT64_MIN, INT64_MAX: none); rows outside
- * inside a read block are still returned.  find_txn maps a sequence to its
- * directory entry (NULL result: settled); NULL find_txn: cur.txn is NULL.
- * stats: added to; may be NULL.
+ * flowi_sst_may_contain
+ *		False: no record of the file has that key.  Reads at most an index
+ *		leaf and a filter.
  */
-extern FlowStatus flowi_sst_iter(FlowSstReader *r, bool reverse, int64_t ts_lo,
-								 int64_t ts_hi,
-								 FlowTxn *(*find_txn)(void *arg, uint64_t seq),
-								 void *find_arg, FlowSstIterStats *stats,
+extern FlowStatus flowi_sst_may_contain(FlowSstReader *r, const uint8_t *key,
+										uint32_t key_bytes,
+										const FlowSstIterOptions *o,
+										bool *mayp) FLOW_MUST_CHECK;
+
+/*
+ * flowi_sst_iter
+ *		Iterator over the file; the reader outlives it.  It pins the cached
+ *		block it stands in, so it is paused when the caller leaves the engine:
+ * flowi_sst_iter_pause: pin nothing.  cur's key and value are not valid until
+ *		resume, its other fields are.
+ * flowi_sst_iter_resume: as before the pause, reading the block again when
+ *		the cache has dropped it.  Of one that is not paused, or stands
+ *		nowhere: OK.  A seek needs no resume.
+ */
+extern FlowStatus flowi_sst_iter(FlowSstReader *r, const FlowSstIterOptions *o,
 								 FlowIter **itp) FLOW_MUST_CHECK;
+extern void flowi_sst_iter_pause(FlowIter *it);
+extern FlowStatus flowi_sst_iter_resume(FlowIter *it) FLOW_MUST_CHECK;
 /* Bytes of the buffers that such an iterator keeps from seek to seek. */
 extern size_t flowi_sst_iter_memory(const FlowIter *it);
 

@@ -1,64 +1,25 @@
 /*-------------------------------------------------------------------------
  * sst_write.c
- *	  Write an immutable SSTable in one pass.
+ *	  Write an immutable SSTable in one pass: blocks and segments.
  *
- * Frames are gathered in a buffer and go to the file in big pieces; the
- * index grows in memory beside it.  Nothing of the file counts before
- * flowi_sst_finish has synced it, so a failure needs no clean-up here: the
- * caller throws the file away.
+ * Frames are gathered in a buffer and go to the file in big pieces.  When
+ * enough blocks have come together their filter and their index leaf follow
+ * them, and one entry of the top index is what is remembered of the segment:
+ * so memory grows by a segment's entry, not by blocks or rows.
+ *
+ * Nothing of the file counts before flowi_sst_finish has synced it, so a
+ * failure needs no clean-up here: the caller throws the file away.
  *
  * Bytes: doc/FORMAT.md "SSTable".
  *-------------------------------------------------------------------------
  */
-#include "sst_format.h"
-
-#include <lz4.h>
+#include "sst_writer.h"
 
 #define WRITE_BYTES (256u * 1024u)
 
-/* What both a block and the whole file know of their rows. */
-typedef struct Bounds
-{
-	int64_t ts_min, ts_max;
-	int64_t expire_min, expire_max;
-	uint64_t seq_min, seq_max;
-} Bounds;
-
-static const Bounds empty_bounds = {
-	.ts_min = INT64_MAX,
-	.ts_max = INT64_MIN,
-	.expire_min = INT64_MAX,
-	.expire_max = INT64_MIN,
-	.seq_min = UINT64_MAX,
-	.seq_max = 0,
-};
-
-/* Private to one process; made by flowi_sst_create. */
-struct FlowSstWriter
-{
-	FlowEnv *env;
-	FlowFile *file;
-	char *path;
-	uint64_t id;
-	uint32_t store_id;
-	uint32_t block_bytes;
-
-	FlowBlockBuilder block;
-	Bounds bounds; /* of the block */
-	int64_t first_ts;
-
-	FlowBuf key;	   /* key of the last version added */
-	FlowBuf key_min;   /* of the first one */
-	FlowBuf index_key; /* last key put into the index */
-	int64_t last_ts;
-	uint64_t last_seq;
-
-	FlowBuf out;	  /* frames on their way to the file */
-	uint64_t written; /* file bytes before out */
-	FlowBuf index;
-	uint32_t nblocks;
-	FlowSstInfo info; /* sums so far; its bounds are those of done blocks */
-};
+/* So much is synced at a time, and not all at the end: the last sync, in
+ * which nobody can interrupt, then takes no longer than any other. */
+#define SYNC_BYTES (16u << 20)
 
 static FlowStatus
 set_buf(FlowBuf *b, const void *p, size_t n)
@@ -67,9 +28,34 @@ set_buf(FlowBuf *b, const void *p, size_t n)
 	return flowi_buf_append(b, p, n);
 }
 
+static void
+reset_segment(FlowSstWriter *w)
+{
+	w->seg_off = flowi_writer_end(w);
+	w->seg_rows = 0;
+	w->seg_bounds = FLOW_BOUNDS_EMPTY;
+	w->leaf.entries.len = w->leaf.keys.len = 0;
+	w->leaf.last = w->leaf.n = 0;
+	w->hashes.len = 0;
+}
+
+static void
+init_buffers(FlowSstWriter *w)
+{
+	FlowBuf *bufs[] = {&w->leaf.entries, &w->leaf.keys, &w->hashes,
+					   &w->filter,		 &w->key,		&w->key_min,
+					   &w->tombs,		 &w->tomb_keys, &w->out,
+					   &w->top.entries,	 &w->top.keys};
+
+	for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
+		flowi_buf_init(bufs[i], w->env);
+	flowi_block_builder_init(&w->block, w->env);
+	flowi_codec_init(&w->codec, w->env);
+}
+
 FlowStatus
-flowi_sst_create(FlowEnv *env, const char *path, uint64_t id, uint32_t store_id,
-				 uint32_t block_bytes, FlowSstWriter **wp)
+flowi_sst_create(FlowEnv *env, const char *path, const FlowSstSpec *spec,
+				 FlowSstWriter **wp)
 {
 	FlowSstWriter *w;
 	size_t path_bytes = strlen(path) + 1;
@@ -82,26 +68,17 @@ flowi_sst_create(FlowEnv *env, const char *path, uint64_t id, uint32_t store_id,
 	memset(w, 0, sizeof(*w));
 	w->env = env;
 	w->path = memcpy(w + 1, path, path_bytes);
-	w->id = id;
-	w->store_id = store_id;
-	w->block_bytes = FLOW_MIN(block_bytes, FLOW_BLOCK_MAX_TARGET);
-	flowi_block_builder_init(&w->block, env);
-	flowi_buf_init(&w->key, env);
-	flowi_buf_init(&w->key_min, env);
-	flowi_buf_init(&w->index_key, env);
-	flowi_buf_init(&w->out, env);
-	flowi_buf_init(&w->index, env);
-	w->bounds = empty_bounds;
-	w->info = (FlowSstInfo){
-		.id = id,
-		.store_id = store_id,
-		.ts_min = empty_bounds.ts_min,
-		.ts_max = empty_bounds.ts_max,
-		.expire_min = empty_bounds.expire_min,
-		.expire_max = empty_bounds.expire_max,
-		.seq_min = empty_bounds.seq_min,
-		.seq_max = empty_bounds.seq_max,
-	};
+	w->spec = *spec;
+	w->spec.block_bytes = FLOW_MIN(spec->block_bytes, FLOW_BLOCK_MAX_TARGET);
+	if (w->spec.segment_blocks == 0)
+		w->spec.segment_blocks = SEGMENT_BLOCKS;
+	init_buffers(w);
+	w->block_bounds = w->bounds = FLOW_BOUNDS_EMPTY;
+	reset_segment(w);
+	w->info = (FlowSstInfo){.id = spec->id,
+							.store_id = spec->store_id,
+							.level = spec->level,
+							.origin = spec->origin};
 	FLOW_GOTO(flowi_buf_reserve(&w->out, WRITE_BYTES));
 	FLOW_GOTO(env->file_open(env, path, FLOW_O_CREATE, &w->file));
 	*wp = w;
@@ -118,120 +95,225 @@ flowi_sst_writer_free(FlowSstWriter *w)
 		return;
 	w->env->file_close(w->file);
 	flowi_block_builder_free(&w->block);
+	flowi_codec_free(&w->codec);
+	flowi_buf_free(&w->leaf.entries);
+	flowi_buf_free(&w->leaf.keys);
+	flowi_buf_free(&w->hashes);
+	flowi_buf_free(&w->filter);
 	flowi_buf_free(&w->key);
 	flowi_buf_free(&w->key_min);
-	flowi_buf_free(&w->index_key);
+	flowi_buf_free(&w->tombs);
+	flowi_buf_free(&w->tomb_keys);
 	flowi_buf_free(&w->out);
-	flowi_buf_free(&w->index);
+	flowi_buf_free(&w->top.entries);
+	flowi_buf_free(&w->top.keys);
 	w->env->free(w->env, w);
+}
+
+uint64_t
+flowi_sst_written(const FlowSstWriter *w)
+{
+	return flowi_writer_end(w);
 }
 
 /* --- frames --- */
 
-static FlowStatus
-write_out(FlowSstWriter *w)
+FlowStatus
+flowi_writer_flush(FlowSstWriter *w)
 {
 	FLOW_TRY(w->env->file_write(w->file, w->out.data, w->out.len, w->written));
 	w->written += w->out.len;
 	w->out.len = 0;
-	return FLOW_OK;
+	if (w->written - w->synced < SYNC_BYTES)
+		return FLOW_OK;
+	w->synced = w->written;
+	return w->env->file_sync(w->file);
 }
 
-/* Append raw as one frame, compressed where that saves a sixteenth. */
-static FlowStatus
-put_frame(FlowSstWriter *w, uint8_t kind, const uint8_t *raw, size_t raw_bytes,
-		  size_t *frame_bytesp)
+FlowStatus
+flowi_writer_frame(FlowSstWriter *w, uint8_t kind, FlowCompression how,
+				   const FlowBuf *raw, size_t *frame_bytesp)
 {
-	uint64_t off = w->written + w->out.len;
-	size_t most = raw_bytes - raw_bytes / 16;
-	uint8_t codec = CODEC_LZ4;
+	uint64_t off = flowi_writer_end(w);
+	size_t n = raw->len;
 	size_t stored;
+	uint8_t codec;
 	uint8_t *frame;
 
-	if (raw_bytes > FLOW_BLOCK_MAX_BYTES)
+	if (n > FLOW_BLOCK_MAX_BYTES)
 		return flowi_fail(FLOW_INVALID, "index of file \"%s\" is too large",
 						  w->path);
-	FLOW_TRY(flowi_buf_reserve(&w->out, FRAME_BYTES + raw_bytes));
+	FLOW_TRY(flowi_buf_reserve(&w->out, FRAME_BYTES + n));
 	frame = w->out.data + w->out.len;
-	stored = (size_t) LZ4_compress_default((const char *) raw,
-										   (char *) frame + FRAME_BYTES,
-										   (int) raw_bytes, (int) most);
-	if (stored == 0) /* would not fit into most bytes */
+	FLOW_TRY(flowi_codec_compress(&w->codec, how, w->spec.zstd_level, raw->data,
+								  n, frame + FRAME_BYTES, n - n / 16, &codec,
+								  &stored));
+	if (codec == FLOW_CODEC_NONE)
 	{
-		codec = CODEC_NONE;
-		stored = raw_bytes;
-		memcpy(frame + FRAME_BYTES, raw, raw_bytes);
+		stored = n;
+		memcpy(frame + FRAME_BYTES, raw->data, n);
 	}
-	flowi_put32(frame + FRAME_RAW, (uint32_t) raw_bytes);
+	flowi_put32(frame + FRAME_RAW, (uint32_t) n);
 	flowi_put32(frame + FRAME_STORED, (uint32_t) stored);
 	frame[FRAME_KIND] = kind;
 	frame[FRAME_CODEC] = codec;
 	frame[FRAME_ZERO] = frame[FRAME_ZERO + 1] = 0;
 	flowi_put64(frame + FRAME_CHECKSUM,
-				flowi_frame_checksum(frame, stored, w->id, off));
+				flowi_frame_checksum(frame, stored, w->spec.id, off));
 	*frame_bytesp = FRAME_BYTES + stored;
 	w->out.len += *frame_bytesp;
-	return w->out.len >= WRITE_BYTES ? write_out(w) : FLOW_OK;
+	return w->out.len >= WRITE_BYTES ? flowi_writer_flush(w) : FLOW_OK;
 }
 
 /* --- index --- */
 
+/* Where key stands among the keys of t; appended unless it is the last. */
 static FlowStatus
-put_index_key(FlowSstWriter *w, const uint8_t *key, size_t key_bytes,
-			  bool first)
+put_index_key(FlowIndexTable *t, const uint8_t *key, size_t key_bytes,
+			  uint32_t *offp)
 {
-	if (!first && flowi_key_cmp(w->index_key.data, (uint32_t) w->index_key.len,
-								key, (uint32_t) key_bytes) == 0)
-		return flowi_buf_varint(&w->index, 0);
-	FLOW_TRY(flowi_buf_varint(&w->index, key_bytes + 1));
-	FLOW_TRY(flowi_buf_append(&w->index, key, key_bytes));
-	return set_buf(&w->index_key, key, key_bytes);
+	size_t last_bytes = t->keys.len - t->last;
+
+	if (last_bytes != key_bytes ||
+		(key_bytes > 0 && memcmp(t->keys.data + t->last, key, key_bytes) != 0))
+	{
+		if (t->keys.len + key_bytes > FLOW_BLOCK_MAX_BYTES)
+			return flowi_fail(FLOW_INVALID, "too many keys for an index");
+		t->last = (uint32_t) t->keys.len;
+		FLOW_TRY(flowi_buf_append(&t->keys, key, key_bytes));
+	}
+	*offp = t->last;
+	return FLOW_OK;
+}
+
+/* Enter the block that ended into the leaf. */
+static FlowStatus
+put_leaf_entry(FlowSstWriter *w, uint64_t off, size_t raw_bytes)
+{
+	const uint8_t *first = w->block.keys.data;
+	uint32_t first_bytes = w->block.first_key_bytes;
+	uint32_t first_off, last_off;
+	uint8_t e[LEAF_BYTES];
+
+	FLOW_TRY(put_index_key(&w->leaf, first, first_bytes, &first_off));
+	FLOW_TRY(put_index_key(&w->leaf, w->key.data, w->key.len, &last_off));
+	flowi_put32(e + LEAF_OFF, (uint32_t) (off - w->seg_off));
+	flowi_put32(e + LEAF_RAW, (uint32_t) raw_bytes);
+	flowi_put32(e + LEAF_ROWS, w->block.nrows);
+	flowi_put32(e + LEAF_FIRST_KEY, first_off);
+	flowi_put32(e + LEAF_LAST_KEY, last_off);
+	flowi_put16(e + LEAF_FIRST_BYTES, first_bytes);
+	flowi_put16(e + LEAF_LAST_BYTES, (uint32_t) w->key.len);
+	flowi_put64(e + LEAF_FIRST_TS, (uint64_t) w->block_first_ts);
+	flowi_put64(e + LEAF_LAST_TS, (uint64_t) w->last_ts);
+	flowi_bounds_put(e + LEAF_BOUNDS, &w->block_bounds);
+	w->leaf.n++;
+	return flowi_buf_append(&w->leaf.entries, e, sizeof(e));
 }
 
 static FlowStatus
-put_index_entry(FlowSstWriter *w, size_t frame_bytes, size_t raw_bytes)
+put_filter(FlowSstWriter *w, size_t *frame_bytesp)
 {
-	const Bounds *b = &w->bounds;
-	uint8_t e[ENTRY_BYTES];
+	uint64_t n = w->hashes.len / sizeof(uint64_t);
+	uint32_t bits = w->spec.bloom_bits_per_key;
+	size_t bytes = flowi_bloom_bytes(n, bits);
 
-	flowi_put32(e + ENTRY_STORED, (uint32_t) frame_bytes);
-	flowi_put32(e + ENTRY_RAW, (uint32_t) raw_bytes);
-	flowi_put32(e + ENTRY_ROWS, w->block.nrows);
-	flowi_put64(e + ENTRY_FIRST_TS, (uint64_t) w->first_ts);
-	flowi_put64(e + ENTRY_LAST_TS, (uint64_t) w->last_ts);
-	flowi_put64(e + ENTRY_TS_MIN, (uint64_t) b->ts_min);
-	flowi_put64(e + ENTRY_TS_MAX, (uint64_t) b->ts_max);
-	flowi_put64(e + ENTRY_EXPIRE_MIN, (uint64_t) b->expire_min);
-	flowi_put64(e + ENTRY_EXPIRE_MAX, (uint64_t) b->expire_max);
-	flowi_put64(e + ENTRY_SEQ_MIN, b->seq_min);
-	flowi_put64(e + ENTRY_SEQ_MAX, b->seq_max);
-	FLOW_TRY(flowi_buf_append(&w->index, e, sizeof(e)));
-	FLOW_TRY(put_index_key(w, w->block.keys.data, w->block.first_key_bytes,
-						   w->nblocks == 0));
-	return put_index_key(w, w->key.data, w->key.len, false);
+	*frame_bytesp = 0;
+	if (bits == 0)
+		return FLOW_OK;
+	w->filter.len = 0;
+	FLOW_TRY(flowi_buf_reserve(&w->filter, bytes));
+	flowi_bloom_build((const uint64_t *) w->hashes.data, n, bits,
+					  w->filter.data);
+	w->filter.len = bytes;
+	return flowi_writer_frame(w, KIND_FILTER, FLOW_COMPRESS_NONE, &w->filter,
+							  frame_bytesp);
 }
+
+/* Enter the segment that ended into the top index. */
+static FlowStatus
+put_top_entry(FlowSstWriter *w, uint64_t block_bytes, size_t filter_bytes,
+			  size_t leaf_bytes)
+{
+	uint32_t first_bytes = flowi_get16(w->leaf.entries.data + LEAF_FIRST_BYTES);
+	uint32_t first_off, last_off;
+	uint8_t e[TOP_BYTES];
+
+	FLOW_TRY(
+		put_index_key(&w->top, w->leaf.keys.data, first_bytes, &first_off));
+	FLOW_TRY(put_index_key(&w->top, w->key.data, w->key.len, &last_off));
+	flowi_put64(e + TOP_OFF, w->seg_off);
+	flowi_put32(e + TOP_BLOCK_BYTES, (uint32_t) block_bytes);
+	flowi_put32(e + TOP_FILTER_BYTES, (uint32_t) filter_bytes);
+	flowi_put32(e + TOP_LEAF_BYTES, (uint32_t) leaf_bytes);
+	flowi_put32(e + TOP_BLOCKS, w->leaf.n);
+	flowi_put64(e + TOP_ROWS, w->seg_rows);
+	flowi_put32(e + TOP_FIRST_KEY, first_off);
+	flowi_put32(e + TOP_LAST_KEY, last_off);
+	flowi_put16(e + TOP_FIRST_BYTES, first_bytes);
+	flowi_put16(e + TOP_LAST_BYTES, (uint32_t) w->key.len);
+	flowi_put32(e + TOP_ZERO, 0);
+	flowi_put64(e + TOP_FIRST_TS, (uint64_t) w->seg_first_ts);
+	flowi_put64(e + TOP_LAST_TS, (uint64_t) w->last_ts);
+	flowi_bounds_put(e + TOP_BOUNDS, &w->seg_bounds);
+	w->top.n++;
+	return flowi_buf_append(&w->top.entries, e, sizeof(e));
+}
+
+/* --- blocks and segments --- */
 
 /* Write the block that has gathered. */
 static FlowStatus
 end_block(FlowSstWriter *w)
 {
-	FlowSstInfo *info = &w->info;
+	uint64_t off = flowi_writer_end(w);
 	const uint8_t *raw;
 	size_t raw_bytes, frame_bytes;
 
 	FLOW_TRY(flowi_block_finish(&w->block, &raw, &raw_bytes));
-	FLOW_TRY(put_frame(w, KIND_BLOCK, raw, raw_bytes, &frame_bytes));
-	FLOW_TRY(put_index_entry(w, frame_bytes, raw_bytes));
+	FLOW_TRY(flowi_writer_frame(w, KIND_BLOCK, w->spec.compression,
+								&w->block.raw, &frame_bytes));
+	if (w->leaf.n == 0)
+		w->seg_first_ts = w->block_first_ts;
+	FLOW_TRY(put_leaf_entry(w, off, raw_bytes));
 	w->nblocks++;
-	info->ts_min = FLOW_MIN(info->ts_min, w->bounds.ts_min);
-	info->ts_max = FLOW_MAX(info->ts_max, w->bounds.ts_max);
-	info->expire_min = FLOW_MIN(info->expire_min, w->bounds.expire_min);
-	info->expire_max = FLOW_MAX(info->expire_max, w->bounds.expire_max);
-	info->seq_min = FLOW_MIN(info->seq_min, w->bounds.seq_min);
-	info->seq_max = FLOW_MAX(info->seq_max, w->bounds.seq_max);
-	w->bounds = empty_bounds;
+	w->seg_rows += w->block.nrows;
+	flowi_bounds_join(&w->seg_bounds, &w->block_bounds);
+	w->block_bounds = FLOW_BOUNDS_EMPTY;
 	flowi_block_reset(&w->block);
 	return w->env->poll(w->env);
+}
+
+static bool
+segment_full(const FlowSstWriter *w)
+{
+	return w->leaf.n >= w->spec.segment_blocks ||
+		   w->hashes.len / sizeof(uint64_t) >= SEGMENT_KEYS ||
+		   flowi_writer_end(w) - w->seg_off >= SEGMENT_BYTES;
+}
+
+FlowStatus
+flowi_writer_end_segment(FlowSstWriter *w)
+{
+	uint64_t block_bytes;
+	size_t filter_bytes, leaf_bytes;
+
+	if (w->block.nrows > 0)
+		FLOW_TRY(end_block(w));
+	if (w->leaf.n == 0)
+		return FLOW_OK;
+	block_bytes = flowi_writer_end(w) - w->seg_off;
+	FLOW_TRY(put_filter(w, &filter_bytes));
+	/* the first key is looked for at the beginning of leaf.keys: appending
+	 * them to the entries leaves them there */
+	FLOW_TRY(flowi_buf_append(&w->leaf.entries, w->leaf.keys.data,
+							  w->leaf.keys.len));
+	FLOW_TRY(flowi_writer_frame(w, KIND_LEAF, FLOW_COMPRESS_NONE,
+								&w->leaf.entries, &leaf_bytes));
+	FLOW_TRY(put_top_entry(w, block_bytes, filter_bytes, leaf_bytes));
+	flowi_bounds_join(&w->bounds, &w->seg_bounds);
+	reset_segment(w);
+	return FLOW_OK;
 }
 
 /* --- adding --- */
@@ -263,8 +345,20 @@ check_order(FlowSstWriter *w, const FlowRec *rec, bool *new_keyp,
 	return FLOW_OK;
 }
 
+/* The segment has a key that it did not have. */
+static FlowStatus
+note_key(FlowSstWriter *w, const FlowRec *rec)
+{
+	uint64_t hash;
+
+	if (w->spec.bloom_bits_per_key == 0)
+		return FLOW_OK;
+	hash = flowi_bloom_hash(rec->key, rec->key_bytes);
+	return flowi_buf_append(&w->hashes, &hash, sizeof(hash));
+}
+
 static void
-widen_bounds(Bounds *b, const FlowRec *rec)
+widen_bounds(FlowBounds *b, const FlowRec *rec)
 {
 	b->ts_min = FLOW_MIN(b->ts_min, rec->ts);
 	b->ts_max = FLOW_MAX(b->ts_max, rec->ts);
@@ -274,102 +368,42 @@ widen_bounds(Bounds *b, const FlowRec *rec)
 	b->seq_max = FLOW_MAX(b->seq_max, rec->seq);
 }
 
+/* Would the block pass its size with rec? */
+static bool
+block_full(const FlowSstWriter *w, const FlowRec *rec, bool new_key)
+{
+	return w->block.bytes + (new_key ? rec->key_bytes : 0) + rec->value_bytes +
+			   FLOW_BLOCK_ROW_BYTES >
+		   w->spec.block_bytes;
+}
+
 FlowStatus
 flowi_sst_add(FlowSstWriter *w, const FlowRec *rec)
 {
 	bool new_key, new_identity;
 
 	FLOW_TRY(check_order(w, rec, &new_key, &new_identity));
-	if (new_identity && w->block.nrows > 0 &&
-		w->block.bytes + (new_key ? rec->key_bytes : 0) + rec->value_bytes +
-				FLOW_BLOCK_ROW_BYTES >
-			w->block_bytes)
+	if (new_identity && w->block.nrows > 0 && block_full(w, rec, new_key))
+	{
 		FLOW_TRY(end_block(w));
+		if (segment_full(w))
+			FLOW_TRY(flowi_writer_end_segment(w));
+	}
 	if (w->block.nrows == 0)
-		w->first_ts = rec->ts;
+		w->block_first_ts = rec->ts;
+	if (new_key || (w->block.nrows == 0 && w->leaf.n == 0))
+		FLOW_TRY(note_key(w, rec));
 	FLOW_TRY(flowi_block_add(&w->block, rec, new_key || w->block.nrows == 0));
 	if (w->info.records == 0)
 		FLOW_TRY(set_buf(&w->key_min, rec->key, rec->key_bytes));
 	if (new_key)
 		FLOW_TRY(set_buf(&w->key, rec->key, rec->key_bytes));
-	widen_bounds(&w->bounds, rec);
+	widen_bounds(&w->block_bounds, rec);
 	w->last_ts = rec->ts;
 	w->last_seq = rec->seq;
 	w->info.records++;
+	w->info.keys += new_key;
 	w->info.tombstones += rec->op == FLOW_DELETE;
 	w->info.raw_bytes += (uint64_t) rec->key_bytes + rec->value_bytes;
-	return FLOW_OK;
-}
-
-/* --- finishing --- */
-
-static FlowStatus
-put_properties(FlowSstWriter *w, size_t *frame_bytesp)
-{
-	const FlowSstInfo *info = &w->info;
-	FlowBuf *b = &w->block.scratch; /* no longer used for blocks */
-	uint8_t p[PROP_BYTES];
-
-	flowi_put64(p + PROP_ID, w->id);
-	flowi_put32(p + PROP_STORE, w->store_id);
-	flowi_put32(p + PROP_BLOCKS, w->nblocks);
-	flowi_put64(p + PROP_RECORDS, info->records);
-	flowi_put64(p + PROP_TOMBSTONES, info->tombstones);
-	flowi_put64(p + PROP_RAW_BYTES, info->raw_bytes);
-	flowi_put64(p + PROP_TS_MIN, (uint64_t) info->ts_min);
-	flowi_put64(p + PROP_TS_MAX, (uint64_t) info->ts_max);
-	flowi_put64(p + PROP_EXPIRE_MIN, (uint64_t) info->expire_min);
-	flowi_put64(p + PROP_EXPIRE_MAX, (uint64_t) info->expire_max);
-	flowi_put64(p + PROP_SEQ_MIN, info->seq_min);
-	flowi_put64(p + PROP_SEQ_MAX, info->seq_max);
-	flowi_put32(p + PROP_KEY_MIN_BYTES, info->key_min_bytes);
-	flowi_put32(p + PROP_KEY_MAX_BYTES, info->key_max_bytes);
-	FLOW_TRY(set_buf(b, p, sizeof(p)));
-	FLOW_TRY(flowi_buf_append(b, info->key_min, info->key_min_bytes));
-	FLOW_TRY(flowi_buf_append(b, info->key_max, info->key_max_bytes));
-	return put_frame(w, KIND_PROPERTIES, b->data, b->len, frame_bytesp);
-}
-
-static FlowStatus
-put_footer(FlowSstWriter *w, uint64_t index_off, uint64_t properties_off)
-{
-	uint8_t f[FOOT_BYTES];
-
-	flowi_put64(f + FOOT_ID, w->id);
-	flowi_put64(f + FOOT_INDEX, index_off);
-	flowi_put64(f + FOOT_PROPERTIES, properties_off);
-	flowi_put32(f + FOOT_STORE, w->store_id);
-	flowi_put32(f + FOOT_BLOCKS, w->nblocks);
-	flowi_put32(f + FOOT_VERSION, SST_VERSION);
-	flowi_put32(f + FOOT_ZERO, 0);
-	flowi_put64(f + FOOT_MAGIC, SST_MAGIC);
-	flowi_put64(f + FOOT_CHECKSUM, XXH3_64bits(f, FOOT_CHECKSUM));
-	return flowi_buf_append(&w->out, f, sizeof(f));
-}
-
-FlowStatus
-flowi_sst_finish(FlowSstWriter *w, FlowSstInfo *info)
-{
-	uint64_t index_off;
-	size_t index_bytes, properties_bytes;
-
-	if (w->info.records == 0)
-		return flowi_fail(FLOW_INVALID, "no record for file \"%s\"", w->path);
-	FLOW_TRY(end_block(w));
-	w->info.key_min = w->key_min.data;
-	w->info.key_min_bytes = (uint32_t) w->key_min.len;
-	w->info.key_max = w->key.data;
-	w->info.key_max_bytes = (uint32_t) w->key.len;
-
-	index_off = w->written + w->out.len;
-	FLOW_TRY(
-		put_frame(w, KIND_INDEX, w->index.data, w->index.len, &index_bytes));
-	FLOW_TRY(put_properties(w, &properties_bytes));
-	FLOW_TRY(put_footer(w, index_off, index_off + index_bytes));
-	FLOW_TRY(write_out(w));
-	FLOW_TRY(FLOW_POINT(w->env, "sst-before-sync"));
-	FLOW_TRY(w->env->file_sync(w->file));
-	w->info.file_bytes = w->written;
-	*info = w->info;
 	return FLOW_OK;
 }

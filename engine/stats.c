@@ -3,6 +3,9 @@
  *	  What a database holds, from metadata: for views and for a planner.
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
+
+#include "cache.h"
 #include "scan.h"
 #include "version.h"
 
@@ -29,7 +32,9 @@ add_version(const FlowVersion *v, FlowStats *stats)
 		const FlowSst *sst = v->sst[i];
 
 		stats->sstable_bytes += sst->info.file_bytes;
+		stats->sstable_raw_bytes += sst->info.raw_bytes;
 		stats->sstable_records += sst->info.records;
+		stats->range_tombstones += sst->info.ntombs;
 		if (atomic_load(&sst->unsettled) > 0)
 			stats->unresolved_txns += count_unknown(sst);
 	}
@@ -42,16 +47,12 @@ add_memtable(FlowMemtable *mt, FlowStats *stats)
 	stats->memtable_bytes += atomic_load(&mt->bytes);
 }
 
-void
-flow_stats(FlowDb *db, FlowStats *stats)
+/* What the lists of the database hold, as of one moment; *vp is pinned. */
+static void
+add_lists(FlowEnv *env, FlowDbShared *sh, FlowStats *stats, FlowVersion **vp)
 {
-	FlowEnv *env = db->env;
-	FlowDbShared *sh = db->sh;
-	FlowVersion *v;
-
-	*stats = (FlowStats){0};
 	env->lock_acquire(env, &sh->state_lock, FLOW_LOCK_SHARED);
-	v = flowi_version_pin(sh);
+	*vp = flowi_version_pin(sh);
 	if (sh->active)
 		add_memtable(sh->active, stats);
 	for (FlowMemtable *mt = sh->frozen; mt; mt = mt->next_older)
@@ -61,16 +62,189 @@ flow_stats(FlowDb *db, FlowStats *stats)
 	}
 	for (const FlowStore *s = sh->stores; s; s = s->next)
 		stats->stores++;
+	for (const FlowTrash *t = sh->trash; t; t = t->next)
+		stats->obsolete_files += !t->gone;
 	stats->flushed_pos = atomic_load(&sh->flushed_pos);
 	stats->oldest_unflushed = atomic_load(&sh->oldest_unflushed);
 	env->lock_release(env, &sh->state_lock);
+}
 
-	add_version(v, stats);
-	flowi_version_unref(env, db->dir, v);
+static void
+add_counters(FlowDbShared *sh, FlowStats *stats)
+{
 	stats->records_written = atomic_load(&sh->records_written);
 	stats->bytes_written = atomic_load(&sh->bytes_written);
+	stats->records_read = atomic_load(&sh->records_read);
+	stats->records_expired = atomic_load(&sh->records_expired);
 	stats->flushes = atomic_load(&sh->flushes);
 	stats->flush_failures = atomic_load(&sh->flush_failures);
+	stats->merges = atomic_load(&sh->merges);
+	stats->merge_failures = atomic_load(&sh->merge_failures);
+	stats->gc_runs = atomic_load(&sh->gc_runs);
+	stats->purged = atomic_load(&sh->purged);
+	stats->sstables_merged = atomic_load(&sh->sstables_merged);
+	stats->sstables_made = atomic_load(&sh->sstables_made);
+	stats->merge_rows = atomic_load(&sh->merge_rows);
+	stats->merge_bytes_read = atomic_load(&sh->merge_bytes_read);
+	stats->merge_bytes_written = atomic_load(&sh->merge_bytes_written);
+	stats->merge_time_us = atomic_load(&sh->merge_time_us);
+	stats->generation = sh->next_sst_id;
+	stats->loaded_at = sh->loaded_at;
+	stats->last_flush_at = atomic_load(&sh->last_flush_at);
+	stats->last_merge_at = atomic_load(&sh->last_merge_at);
+	stats->last_gc_at = atomic_load(&sh->last_gc_at);
+	for (int kind = 0; kind < FLOW_LATENCY_KINDS; kind++)
+		flowi_latency_read(&sh->latency[kind], &stats->latency[kind]);
+}
+
+void
+flow_stats(FlowDb *db, FlowStats *stats)
+{
+	FlowEnv *env = db->env;
+	FlowCacheStats cache;
+	FlowVersion *v;
+
+	*stats = (FlowStats){0};
+	add_lists(env, db->sh, stats, &v);
+	add_version(v, stats);
+	flowi_version_unref(env, db->dir, v);
+	add_counters(db->sh, stats);
+	if (env->log_bytes)
+		stats->log_bytes = env->log_bytes(env);
+	flowi_cache_stats(env, &cache);
+	stats->cache_bytes = cache.bytes;
+	stats->cache_capacity = cache.capacity;
+	stats->cache_hits = cache.hits;
+	stats->cache_misses = cache.misses;
+}
+
+/* ------------------------------------------------------------------ lists */
+
+/* A list of stores in private memory: entries, then names. */
+typedef struct Named
+{
+	uint32_t id;
+	uint32_t name_bytes; /* the NUL too */
+	const char *name;
+} Named;
+
+typedef struct NamedList
+{
+	Named *named;
+	uint32_t n;
+	size_t bytes; /* of all of it */
+} NamedList;
+
+/* Copy the list if it fits into list->bytes; else false, and bytes is what it
+ * takes.  State lock held. */
+static bool
+copy_stores(const FlowDbShared *sh, NamedList *list)
+{
+	size_t need = 0;
+	char *name;
+
+	list->n = 0;
+	for (const FlowStore *s = sh->stores; s; s = s->next)
+	{
+		need += sizeof(Named) + s->name_bytes + 1;
+		list->n++;
+	}
+	if (need > list->bytes)
+	{
+		list->bytes = need;
+		return false;
+	}
+	name = (char *) (list->named + list->n);
+	list->n = 0;
+	for (const FlowStore *s = sh->stores; s; s = s->next)
+	{
+		Named *to = &list->named[list->n++];
+
+		*to = (Named){s->id, s->name_bytes + 1, name};
+		memcpy(name, s->name, to->name_bytes);
+		name += to->name_bytes;
+	}
+	return true;
+}
+
+static int
+cmp_named(const void *pa, const void *pb)
+{
+	const Named *a = pa;
+	const Named *b = pb;
+
+	return (a->id > b->id) - (a->id < b->id);
+}
+
+/* fn runs without a lock, so it may call the engine: on a copy. */
+FlowStatus
+flow_each_store(FlowDb *db,
+				FlowStatus (*fn)(void *arg, uint32_t store_id,
+								 const char *name),
+				void *arg)
+{
+	FlowEnv *env = db->env;
+	NamedList list = {.bytes = 1024};
+	FlowStatus st = FLOW_OK;
+	bool fits = false;
+
+	while (!fits)
+	{
+		env->free(env, list.named);
+		list.named = env->alloc(env, list.bytes);
+		if (list.named == NULL)
+			return flowi_fail(FLOW_NOMEM, "out of memory: list of stores");
+		env->lock_acquire(env, &db->sh->state_lock, FLOW_LOCK_SHARED);
+		fits = copy_stores(db->sh, &list);
+		env->lock_release(env, &db->sh->state_lock);
+	}
+	if (list.n > 0)
+		qsort(list.named, list.n, sizeof(Named), cmp_named);
+	for (uint32_t i = 0; i < list.n; i++)
+		FLOW_GOTO(fn(arg, list.named[i].id, list.named[i].name));
+out:
+	env->free(env, list.named);
+	return st;
+}
+
+FlowStatus
+flow_each_sst(FlowDb *db, FlowStatus (*fn)(void *arg, const FlowSstStats *sst),
+			  void *arg)
+{
+	FlowEnv *env = db->env;
+	FlowStatus st = FLOW_OK;
+	FlowVersion *v;
+
+	env->lock_acquire(env, &db->sh->state_lock, FLOW_LOCK_SHARED);
+	v = flowi_version_pin(db->sh);
+	env->lock_release(env, &db->sh->state_lock);
+	for (uint32_t i = 0; i < v->nssts; i++)
+	{
+		const FlowSstInfo *info = &v->sst[i]->info;
+		const FlowSstStats sst = {
+			.id = info->id,
+			.store_id = info->store_id,
+			.level = info->level,
+			.records = info->records,
+			.tombstones = info->tombstones,
+			.range_tombstones = info->ntombs,
+			.file_bytes = info->file_bytes,
+			.raw_bytes = info->raw_bytes,
+			.ts_min = info->ts_min,
+			.ts_max = info->ts_max,
+			.expire_max = info->expire_max,
+			.key_min = info->key_min,
+			.key_max = info->key_max,
+			.key_min_bytes = info->key_min_bytes,
+			.key_max_bytes = info->key_max_bytes,
+			.unsettled = atomic_load(&v->sst[i]->unsettled),
+		};
+
+		FLOW_GOTO(fn(arg, &sst));
+	}
+out:
+	flowi_version_unref(env, db->dir, v);
+	return st;
 }
 
 /* ------------------------------------------------------------- one store */
@@ -135,7 +309,8 @@ flow_store_stats(FlowDb *db, uint32_t store_id, FlowStoreStats *stats)
 		stats->records += info->records;
 		stats->bytes += info->raw_bytes;
 		stats->sstables++;
-		widen(stats, info->ts_min, info->ts_max);
+		if (info->records > 0) /* else range tombstones only */
+			widen(stats, info->ts_min, info->ts_max);
 	}
 	for (uint32_t i = 0; i < pins.nmemtables; i++)
 		estimate_memtable(db->env, pins.memtables[i], store_id, stats);

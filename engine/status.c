@@ -26,6 +26,12 @@ flow_last_error(void)
 	return &last_error;
 }
 
+void
+flowi_error_restore(const FlowError *error)
+{
+	last_error = *error;
+}
+
 const char *
 flow_status_name(FlowStatus st)
 {

@@ -185,6 +185,9 @@ flowi_stores_free(FlowEnv *env, FlowDbShared *sh)
 
 /* --------------------------------------------------------------- define */
 
+/* Bytes of a STORE record beside name and blob, at most. */
+#define RECORD_MORE 32u
+
 /* Is that definition there already?  Sets info->id: the store's id, or the
  * next free one.  Write lock held, so nobody else defines. */
 static bool
@@ -206,14 +209,14 @@ look_up(FlowDb *db, FlowStoreInfo *info)
 
 /* Take all memory, log, enter: once logged, nothing can fail. */
 static FlowStatus
-define_locked(FlowDb *db, const FlowStoreInfo *info)
+define_locked(FlowDb *db, const FlowStoreInfo *info, uint64_t *endp)
 {
 	FlowEnv *env = db->env;
 	FlowDbShared *sh = db->sh;
 	Prepared p;
 	void *rec;
 	size_t rec_bytes;
-	uint64_t start, end;
+	uint64_t start;
 	FlowStatus st;
 
 	FLOW_TRY(flowi_active_ensure(db));
@@ -223,11 +226,13 @@ define_locked(FlowDb *db, const FlowStoreInfo *info)
 	if (st == FLOW_OK)
 	{
 		flowi_active_expect(db, env->log_bound(env));
-		env->log_append(env, db, rec, rec_bytes, &start, &end);
+		FLOW_ASSERT(rec_bytes <=
+					RECORD_MORE + info->name_bytes + info->blob_bytes);
+		env->log_append(env, db, rec, rec_bytes, &start, endp);
 		env->lock_acquire(env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
-		enter_locked(sh, info, &p, end);
+		enter_locked(sh, info, &p, *endp);
 		env->lock_release(env, &sh->state_lock);
-		flowi_active_applied(db, end);
+		flowi_active_applied(db, *endp);
 		prepared_free(env, &p);
 	}
 	env->free(env, rec);
@@ -241,6 +246,7 @@ flow_store_define(FlowDb *db, const char *name, const void *blob,
 	FlowStoreInfo info = {.name = name, .blob = blob};
 	size_t name_bytes = strlen(name);
 	bool frozen = false;
+	uint64_t end = 0;
 	FlowStatus st = FLOW_OK;
 
 	*store_idp = 0;
@@ -254,14 +260,17 @@ flow_store_define(FlowDb *db, const char *name, const void *blob,
 						  name, FLOW_MAX_BLOB);
 	info.name_bytes = (uint32_t) name_bytes;
 	info.blob_bytes = blob_bytes;
-	FLOW_TRY(flowi_active_enter(db));
+	FLOW_TRY(flowi_active_enter(db, RECORD_MORE + name_bytes + blob_bytes,
+								FLOW_SYNC_DEFAULT));
 	if (!look_up(db, &info))
-		st = define_locked(db, &info);
+		st = define_locked(db, &info, &end);
 	if (st == FLOW_OK)
 		*store_idp = info.id;
 	else if (st == FLOW_BUSY)
 		frozen = flowi_active_freeze(db);
 	flowi_active_leave(db, frozen);
+	if (st == FLOW_OK && end != 0)
+		st = flowi_active_commit(db, end);
 	return st;
 }
 

@@ -7,17 +7,28 @@
 #ifndef FLOW_TXBUF_H
 #define FLOW_TXBUF_H
 
-#include "iter.h"
+#include "tomb.h"
+
+/* Own entries are newer than all that is shared: their sequences begin here. */
+#define FLOW_OWN_SEQ (UINT64_C(1) << 63)
 
 /*
  * Iterator over the buffer's entries of one store with cid < own_cid, every
- * one of them visible (txn NULL, seq = place in the buffer, newest first;
- * among equal identities only the newest is given).  Valid until the buffer
+ * one of them visible (txn NULL, seq = FLOW_OWN_SEQ + place in the buffer;
+ * among equal identities only the newest is given), without range tombstones.  Valid until the buffer
  * changes; flowi_txbuf_generation tells.
  */
 extern FlowStatus flowi_txbuf_iter(FlowTxBuf *buf, uint32_t store_id,
 								   uint32_t own_cid, bool reverse,
 								   FlowIter **itp) FLOW_MUST_CHECK;
+/* Call fn for each range tombstone of the store with cid < own_cid, newest
+ * first, with its sequence as above. */
+extern FlowStatus
+flowi_txbuf_each_tomb(FlowTxBuf *buf, uint32_t store_id, uint32_t own_cid,
+					  FlowStatus (*fn)(void *arg, const FlowTomb *tomb),
+					  void *arg);
+/* Changes with the buffer, and with its range tombstones. */
 extern uint64_t flowi_txbuf_generation(const FlowTxBuf *buf);
+extern uint64_t flowi_txbuf_tombs_generation(const FlowTxBuf *buf);
 
 #endif /* FLOW_TXBUF_H */

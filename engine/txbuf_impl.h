@@ -26,8 +26,10 @@ typedef struct TxEntry
 	uint32_t value_bytes;
 	uint16_t key_bytes;
 	uint8_t op; /* FlowOp */
-	uint8_t unused;
-	uint8_t data[]; /* key, value; padded to 8 */
+	bool open;	/* of a range tombstone: there is no key_hi */
+	/* key, value; padded to 8.  A range tombstone has key_lo and key_hi there,
+	 * ts_lo in ts and ts_hi in expire_at */
+	uint8_t data[];
 } TxEntry;
 
 typedef struct TxChunk
@@ -59,7 +61,12 @@ struct FlowTxBuf
 	uint64_t next_no;	/* number the next one gets */
 	uint64_t generation;
 
-	/* index: entries front_no .. index_upto - 1, sorted */
+	FlowBuf tombs; /* of const TxEntry *: range tombstones, by arrival */
+	uint64_t tombs_generation; /* changes when the live ones do */
+	size_t tombs_gone; /* so many of them in front are not live any more */
+
+	/* index: entries front_no .. index_upto - 1, but for range tombstones,
+	 * sorted */
 	FlowBuf index; /* of const TxEntry * */
 	FlowBuf scratch;
 	uint64_t index_upto;
@@ -76,6 +83,17 @@ static inline const uint8_t *
 txentry_value(const TxEntry *e)
 {
 	return e->op == FLOW_DELETE ? NULL : e->data + e->key_bytes;
+}
+
+static inline FlowRect
+txentry_rect(const TxEntry *e)
+{
+	return (FlowRect){.key_lo = e->data,
+					  .key_hi = e->open ? NULL : e->data + e->key_bytes,
+					  .key_lo_bytes = e->key_bytes,
+					  .key_hi_bytes = e->value_bytes,
+					  .ts_lo = e->ts,
+					  .ts_hi = e->expire_at};
 }
 
 /* Store, key, ts; not the order of arrival. */
@@ -106,6 +124,31 @@ txbuf_at(TxPos *pos)
 		pos->off = pos->chunk->start;
 	}
 	return pos->chunk ? (const TxEntry *) (pos->chunk->data + pos->off) : NULL;
+}
+
+/* The lists' members. */
+static inline const TxEntry **
+txbuf_index(const FlowTxBuf *buf)
+{
+	return (const TxEntry **) (void *) buf->index.data;
+}
+
+static inline size_t
+txbuf_index_count(const FlowTxBuf *buf)
+{
+	return buf->index.len / sizeof(const TxEntry *);
+}
+
+static inline const TxEntry **
+txbuf_tombs(const FlowTxBuf *buf)
+{
+	return (const TxEntry **) (void *) buf->tombs.data;
+}
+
+static inline size_t
+txbuf_tomb_count(const FlowTxBuf *buf)
+{
+	return buf->tombs.len / sizeof(const TxEntry *);
 }
 
 /* Forget all entries before pos, whose number is no. */

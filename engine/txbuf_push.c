@@ -3,7 +3,9 @@
  *	  Hand a transaction's private buffer to the database, batch by batch.
  *
  * A batch is consecutive entries of one xid; inside it each run of one
- * command id is a step.  What is too much for one batch is cut in the order
+ * command id is a step.  Range tombstones come first in a step, so one that
+ * arrives behind other writes begins a step of its own: it may hide them, and
+ * must not hide what comes behind it.  What is too much for one batch is cut in the order
  * of arrival: a later piece has later sequences, so the last write of a
  * (key, ts) wins there as it does by sorting inside a piece.
  *
@@ -23,6 +25,7 @@ typedef struct Pusher
 {
 	FlowBatchWriter *bw;
 	FlowBuf piece;	 /* of const TxEntry *: entries of one step */
+	size_t ntombs;	 /* of these, in front: range tombstones */
 	FlowBuf scratch; /* for sorting */
 	TxPos pos;		 /* first entry that is in no batch yet */
 	uint64_t no;	 /* its number */
@@ -41,11 +44,14 @@ take_piece(Pusher *p)
 
 	room -= FLOW_MIN(room, payload_bytes);
 	p->piece.len = 0;
+	p->ntombs = 0;
 	while ((e = txbuf_at(&p->pos)) != NULL && e->xid == p->xid &&
 		   e->cid == first->cid)
 	{
 		size_t cost = e->key_bytes + e->value_bytes + OP_BYTES_GUESS;
 
+		if (e->op == FLOW_DELETE_RANGE && p->piece.len > p->ntombs * sizeof(e))
+			break;
 		/* a record that is too big for any batch gets one of its own */
 		if (cost > room && (payload_bytes > 0 || p->piece.len > 0))
 		{
@@ -54,13 +60,15 @@ take_piece(Pusher *p)
 		}
 		room -= FLOW_MIN(room, cost);
 		FLOW_TRY(flowi_buf_append(&p->piece, &e, sizeof(e)));
+		p->ntombs += e->op == FLOW_DELETE_RANGE;
 		p->pos.off += txentry_bytes(e);
 		p->no = e->no + 1;
 	}
 	return FLOW_OK;
 }
 
-/* Encode the piece as a step: sorted, the last of equals only. */
+/* Encode the piece as a step: range tombstones, then the others sorted, the
+ * last of equals only. */
 static FlowStatus
 encode_piece(Pusher *p)
 {
@@ -69,8 +77,16 @@ encode_piece(Pusher *p)
 
 	if (n == 0)
 		return FLOW_OK;
-	FLOW_TRY(flowi_txbuf_sort(a, n, &p->scratch));
 	FLOW_TRY(flowi_batch_step(p->bw, a[0]->cid));
+	for (size_t i = 0; i < p->ntombs; i++)
+	{
+		FlowRect rect = txentry_rect(a[i]);
+
+		FLOW_TRY(flowi_batch_add_tomb(p->bw, a[i]->store_id, &rect));
+	}
+	a += p->ntombs;
+	n -= p->ntombs;
+	FLOW_TRY(flowi_txbuf_sort(a, n, &p->scratch));
 	for (size_t i = 0; i < n; i++)
 	{
 		const TxEntry *e = a[i];

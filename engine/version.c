@@ -1,18 +1,11 @@
 /*-------------------------------------------------------------------------
  * version.c
- *	  SSTables and sets of them in the shared region; manifest edits.
+ *	  Sets of SSTables in the shared region.
  *
  * A version is immutable: a reader that holds a reference may read its
  * SSTables as long as it likes.  Whoever changes the set sets busy first,
- * derives a new version, writes the manifest edit, and only then installs
- * the version under the state lock.  So there is one writer of the manifest
- * and of sh->version at a time, and it may do I/O without any lock.
- *
- * A failed edit: its frame may or may not reach the disk.  Until the next
- * rewrite of the manifest has succeeded, a crash may therefore bring the
- * edit back, and the files that it lists must stay as they are.  Hence
- * flowi_version_repair runs before anything else is written, and rewrites
- * the state without that edit.
+ * derives a new version, writes the manifest edit (versionlog.c), and only
+ * then installs the version under the state lock.
  *
  * A directory is contiguous and as large as it was when the file was
  * written, and readers hold pointers into it.  So entries that are settled
@@ -20,244 +13,15 @@
  * which a part of the metadata is kept free: full metadata must be able to
  * become less full.
  *
- * Keeps: a file that the manifest on disk may list exists.  Locks: L2.
+ * Keeps: I15.  Locks: L2.
  *-------------------------------------------------------------------------
  */
 #include "version.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 
-/* A manifest is rewritten beyond this size, and this many times its last
- * snapshot. */
-#define REWRITE_BYTES (1u << 20)
-#define REWRITE_FACTOR 4
-
-/* A memtable's directory takes at most one part in so many of the metadata. */
-#define DIRECTORY_SHARE 8
-
-void
-flowi_version_sst_dir(const char *dir, char path[FLOW_PATH_BYTES])
-{
-	snprintf(path, FLOW_PATH_BYTES, "%s/SST", dir);
-}
-
-void
-flowi_version_path(const char *dir, uint64_t id, char path[FLOW_PATH_BYTES])
-{
-	snprintf(path, FLOW_PATH_BYTES, "%s/SST/%016" PRIx64 ".sst", dir, id);
-}
-
-void
-flowi_version_tmp_path(const char *dir, uint64_t id, char path[FLOW_PATH_BYTES])
-{
-	snprintf(path, FLOW_PATH_BYTES, "%s/SST/pgsql_tmp.%" PRIu64 ".sst", dir,
-			 id);
-}
-
-/* ------------------------------------------------------------- SSTables */
-
-/* A directory into sst, which has room for it. */
-static void
-fill_directory(FlowSst *sst, const FlowTxnInfo *txns, uint32_t ntxns)
-{
-	uint32_t unsettled = 0;
-
-	sst->ntxns = ntxns;
-	for (uint32_t i = 0; i < ntxns; i++)
-	{
-		const FlowTxnInfo *from = &txns[i];
-		FlowTxn *to = &sst->txns[i];
-
-		to->seq_first = from->seq_first;
-		to->seq_last = from->seq_last;
-		to->xid = from->xid;
-		to->cid = from->cid;
-		atomic_init(&to->state, from->state);
-		sst->saved[i] = (uint8_t) from->state;
-		unsettled += from->state != FLOW_TXN_SETTLED;
-	}
-	atomic_init(&sst->unsettled, unsettled);
-}
-
-uint64_t
-flowi_version_memtable_txns(const FlowEnv *env)
-{
-	uint64_t n =
-		flowi_region_meta_total(env) / DIRECTORY_SHARE / (sizeof(FlowTxn) + 1);
-
-	return FLOW_MAX(n, 1);
-}
-
-static void *
-alloc_from(FlowEnv *env, FlowRoom room, size_t size)
-{
-	return room == FLOW_ROOM_ALL ? flowi_region_alloc_reserve(env, size)
-								 : flowi_region_alloc(env, size);
-}
-
-/* Arrays for n entries; false when there is no room for both. */
-static bool
-alloc_directory(FlowEnv *env, FlowRoom room, uint32_t n, FlowSst *sst)
-{
-	if (n == 0)
-		return true;
-	sst->txns = alloc_from(env, room, n * sizeof(FlowTxn));
-	sst->saved = alloc_from(env, room, n);
-	return sst->txns != NULL && sst->saved != NULL;
-}
-
-FlowStatus
-flowi_version_sst_create(FlowEnv *env, const FlowSstInfo *info, FlowRoom room,
-						 FlowSst **sstp)
-{
-	FlowSst *sst = NULL;
-	size_t size = sizeof(FlowSst) + info->key_min_bytes + info->key_max_bytes;
-	uint8_t *keys;
-
-	*sstp = NULL;
-	sst = alloc_from(env, room, size);
-	if (sst == NULL)
-		goto nomem;
-	sst->info = *info;
-	sst->info.txns = NULL;
-	sst->info.ntxns = 0;
-	keys = (uint8_t *) (sst + 1);
-	if (info->key_min_bytes)
-		memcpy(keys, info->key_min, info->key_min_bytes);
-	sst->info.key_min = keys;
-	keys += info->key_min_bytes;
-	if (info->key_max_bytes)
-		memcpy(keys, info->key_max, info->key_max_bytes);
-	sst->info.key_max = keys;
-
-	if (!alloc_directory(env, room, info->ntxns, sst))
-		goto nomem;
-	fill_directory(sst, info->txns, info->ntxns);
-	*sstp = sst;
-	return FLOW_OK;
-
-nomem:
-	flowi_version_sst_free(env, sst);
-	return flowi_fail(FLOW_NOMEM,
-					  "out of shared memory for SSTable %" PRIu64
-					  " and %u transactions that are not settled",
-					  info->id, info->ntxns);
-}
-
-void
-flowi_version_sst_free(FlowEnv *env, FlowSst *sst)
-{
-	if (sst == NULL)
-		return;
-	flowi_region_free(env, sst->txns);
-	flowi_region_free(env, sst->saved);
-	flowi_region_free(env, sst);
-}
-
-static void
-swap_directory(FlowSst *sst, FlowTxn **txnsp, uint8_t **savedp)
-{
-	FlowTxn *txns = sst->txns;
-	uint8_t *saved = sst->saved;
-
-	sst->txns = *txnsp;
-	sst->saved = *savedp;
-	*txnsp = txns;
-	*savedp = saved;
-}
-
-FlowStatus
-flowi_version_reload(FlowEnv *env, FlowSst *sst, const FlowTxnInfo *txns,
-					 uint32_t ntxns)
-{
-	bool fits = ntxns <= sst->ntxns; /* where the old one is */
-	FlowTxn *old_txns = sst->txns;
-	uint8_t *old_saved = sst->saved;
-
-	if (ntxns != sst->ntxns)
-	{
-		sst->txns = NULL;
-		sst->saved = NULL;
-		if (alloc_directory(env, FLOW_ROOM_ALL, ntxns, sst))
-			fits = true;
-		else
-			swap_directory(sst, &old_txns, &old_saved);
-		flowi_region_free(env, old_txns);
-		flowi_region_free(env, old_saved);
-	}
-	if (!fits)
-		return flowi_fail(FLOW_NOMEM,
-						  "out of shared memory for %u transactions that are "
-						  "not settled",
-						  ntxns);
-	fill_directory(sst, txns, ntxns);
-	return FLOW_OK;
-}
-
-FlowStatus
-flowi_version_directory(FlowEnv *env, const FlowSst *sst, const uint8_t *state,
-						FlowTxnInfo **txnsp, uint32_t *ntxnsp)
-{
-	FlowTxnInfo *txns;
-	uint32_t n = 0;
-
-	*txnsp = NULL;
-	*ntxnsp = 0;
-	txns = env->alloc(env, FLOW_MAX(sst->ntxns, 1) * sizeof(*txns));
-	if (txns == NULL)
-		return flowi_fail(FLOW_NOMEM, "out of memory");
-	for (uint32_t i = 0; i < sst->ntxns; i++)
-	{
-		const FlowTxn *from = &sst->txns[i];
-
-		if (state[i] == FLOW_TXN_SETTLED)
-			continue;
-		txns[n++] = (FlowTxnInfo){.seq_first = from->seq_first,
-								  .seq_last = from->seq_last,
-								  .xid = from->xid,
-								  .cid = from->cid,
-								  .state = state[i]};
-	}
-	*txnsp = txns;
-	*ntxnsp = n;
-	return FLOW_OK;
-}
-
-void
-flowi_version_learn(FlowTxn *txn, uint32_t state)
-{
-	uint32_t known = atomic_load(&txn->state);
-
-	while ((known == FLOW_TXN_UNKNOWN || known == FLOW_TXN_COMMITTED) &&
-		   known != state && state != FLOW_TXN_UNKNOWN)
-	{
-		if (atomic_compare_exchange_weak(&txn->state, &known, state))
-			break;
-	}
-}
-
-FlowTxn *
-flowi_version_find_txn(void *arg, uint64_t seq)
-{
-	const FlowSst *sst = arg;
-	uint32_t lo = 0;
-	uint32_t hi = sst->ntxns;
-
-	/* the last entry that begins at or before seq is at lo - 1 */
-	while (lo < hi)
-	{
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (sst->txns[mid].seq_first <= seq)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == 0 || sst->txns[lo - 1].seq_last < seq)
-		return NULL;
-	return &sst->txns[lo - 1];
-}
+#include "trash.h"
 
 /* ------------------------------------------------------------- versions */
 
@@ -269,27 +33,10 @@ sst_cmp(const FlowSst *a, const FlowSst *b)
 	return (a->info.id > b->info.id) - (a->info.id < b->info.id);
 }
 
-/* Put sst into its place among the n sorted ones. */
-static void
-insert_sorted(FlowVersion *v, FlowSst *sst)
+static int
+sst_ptr_cmp(const void *a, const void *b)
 {
-	uint32_t at = v->nssts++;
-
-	for (; at > 0 && sst_cmp(v->sst[at - 1], sst) > 0; at--)
-		v->sst[at] = v->sst[at - 1];
-	v->sst[at] = sst;
-	atomic_fetch_add(&sst->refs, 1);
-}
-
-static bool
-is_in(FlowSst *const *list, uint32_t n, const FlowSst *sst)
-{
-	for (uint32_t i = 0; i < n; i++)
-	{
-		if (list[i] == sst)
-			return true;
-	}
-	return false;
+	return sst_cmp(*(FlowSst *const *) a, *(FlowSst *const *) b);
 }
 
 /* An empty version with one reference and room for n SSTables. */
@@ -298,7 +45,7 @@ version_alloc(FlowEnv *env, FlowRoom room, uint32_t n, FlowVersion **vp)
 {
 	size_t size = sizeof(FlowVersion) + n * sizeof(FlowSst *);
 
-	*vp = alloc_from(env, room, size);
+	*vp = flowi_version_alloc(env, room, size);
 	if (*vp == NULL)
 		return flowi_fail(FLOW_NOMEM,
 						  "out of shared memory for a list of %u SSTables", n);
@@ -307,14 +54,120 @@ version_alloc(FlowEnv *env, FlowRoom room, uint32_t n, FlowVersion **vp)
 	return FLOW_OK;
 }
 
+/* Enter sst as the last one. */
+static void
+append(FlowVersion *v, FlowSst *sst)
+{
+	uint64_t ntombs = v->ntombs + sst->info.ntombs;
+
+	v->ntombs = (uint32_t) FLOW_MIN(ntombs, UINT32_MAX);
+	v->sst[v->nssts++] = sst;
+	atomic_fetch_add(&sst->refs, 1);
+}
+
+uint32_t
+flowi_version_index(const FlowVersion *v, const FlowSst *sst)
+{
+	uint32_t lo = 0;
+	uint32_t hi = v->nssts;
+
+	while (lo < hi)
+	{
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (sst_cmp(v->sst[mid], sst) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < v->nssts && sst_cmp(v->sst[lo], sst) == 0 ? lo : v->nssts;
+}
+
+/* A flag for each SSTable of base: is it in drop?  NULL when drop is empty. */
+static FlowStatus
+mark_dropped(FlowEnv *env, const FlowVersion *base, FlowSst *const *drop,
+			 uint32_t ndrop, bool **markp)
+{
+	*markp = NULL;
+	if (ndrop == 0)
+		return FLOW_OK;
+	*markp = env->alloc(env, FLOW_MAX(base->nssts, 1));
+	if (*markp == NULL)
+		return flowi_fail(FLOW_NOMEM, "out of memory");
+	memset(*markp, 0, base->nssts);
+	for (uint32_t i = 0; i < ndrop; i++)
+	{
+		uint32_t at = flowi_version_index(base, drop[i]);
+
+		if (at == base->nssts || (*markp)[at])
+		{
+			env->free(env, *markp);
+			return flowi_fail(FLOW_INVALID,
+							  "SSTable %" PRIu64 " is not listed any more",
+							  drop[i]->info.id);
+		}
+		(*markp)[at] = true;
+	}
+	return FLOW_OK;
+}
+
+/*
+ * Merge what is kept of base with add into v, which is empty.  add is sorted
+ * first, at the end of v's own room, where the merge never overtakes it.
+ */
+static void
+fill_version(FlowVersion *v, const FlowVersion *base, const bool *dropped,
+			 FlowSst *const *add, uint32_t nadd)
+{
+	uint32_t nbase = base ? base->nssts : 0;
+	FlowSst **tail = v->sst + nbase;
+	uint32_t j = 0;
+
+	if (nadd > 0)
+	{
+		memcpy(tail, add, nadd * sizeof(*tail));
+		qsort(tail, nadd, sizeof(*tail), sst_ptr_cmp);
+	}
+	for (uint32_t i = 0; i < nbase; i++)
+	{
+		if (dropped && dropped[i])
+			continue;
+		while (j < nadd && sst_cmp(tail[j], base->sst[i]) < 0)
+			append(v, tail[j++]);
+		append(v, base->sst[i]);
+	}
+	while (j < nadd)
+		append(v, tail[j++]);
+}
+
+static FlowStatus
+derive(FlowEnv *env, FlowRoom room, const FlowVersion *base,
+	   FlowSst *const *add, uint32_t nadd, FlowSst *const *drop, uint32_t ndrop,
+	   FlowVersion **vp)
+{
+	FlowVersion *v;
+	bool *dropped;
+	FlowStatus st;
+
+	*vp = NULL;
+	FLOW_TRY(mark_dropped(env, base, drop, ndrop, &dropped));
+	st = version_alloc(env, room, (base ? base->nssts : 0) + nadd, &v);
+	if (st == FLOW_OK)
+	{
+		if (base)
+			v->number = base->number + 1;
+		fill_version(v, base, dropped, add, nadd);
+		*vp = v;
+	}
+	env->free(env, dropped);
+	return st;
+}
+
 FlowStatus
 flowi_version_create(FlowEnv *env, FlowSst *const *ssts, uint32_t n,
 					 FlowVersion **vp)
 {
-	FLOW_TRY(version_alloc(env, FLOW_ROOM_ALL, n, vp));
-	for (uint32_t i = 0; i < n; i++)
-		insert_sorted(*vp, ssts[i]);
-	return FLOW_OK;
+	return derive(env, FLOW_ROOM_ALL, NULL, ssts, n, NULL, 0, vp);
 }
 
 FlowStatus
@@ -322,20 +175,15 @@ flowi_version_derive(FlowEnv *env, const FlowVersion *base, FlowSst *const *add,
 					 uint32_t nadd, FlowSst *const *drop, uint32_t ndrop,
 					 FlowVersion **vp)
 {
-	FlowVersion *v;
+	return derive(env, FLOW_ROOM_USUAL, base, add, nadd, drop, ndrop, vp);
+}
 
-	*vp = NULL;
-	FLOW_TRY(version_alloc(env, FLOW_ROOM_USUAL, base->nssts + nadd, &v));
-	v->number = base->number + 1;
-	for (uint32_t i = 0; i < base->nssts; i++)
-	{
-		if (!is_in(drop, ndrop, base->sst[i]))
-			insert_sorted(v, base->sst[i]);
-	}
-	for (uint32_t i = 0; i < nadd; i++)
-		insert_sorted(v, add[i]);
-	*vp = v;
-	return FLOW_OK;
+FlowStatus
+flowi_version_exchange(FlowEnv *env, const FlowVersion *base,
+					   FlowSst *const *add, uint32_t nadd, FlowSst *const *drop,
+					   uint32_t ndrop, FlowVersion **vp)
+{
+	return derive(env, FLOW_ROOM_ALL, base, add, nadd, drop, ndrop, vp);
 }
 
 FlowVersion *
@@ -356,36 +204,46 @@ flowi_version_pin(FlowDbShared *sh)
 }
 
 /*
- * The last version that listed sst is gone.  A file that cannot be unlinked
- * is no reason to fail: the next load finds it.
+ * The last version that listed sst is gone; its file may be in use by the
+ * entry that succeeded it.  Tells the database whose trash has got something
+ * to sweep.
  */
-static void
-sst_unref(FlowEnv *env, const char *dir, FlowSst *sst)
+static FlowDbShared *
+sst_unref(FlowEnv *env, FlowSst *sst)
 {
+	FlowDbShared *trash = NULL;
+
 	while (sst != NULL && atomic_fetch_sub(&sst->refs, 1) == 1)
 	{
 		FlowSst *successor = sst->successor;
 
-		if (dir != NULL && atomic_load(&sst->obsolete))
+		if (atomic_load(&sst->obsolete) && sst->owner)
 		{
-			char path[FLOW_PATH_BYTES];
-
-			flowi_version_path(dir, sst->info.id, path);
-			(void) env->unlink(env, path);
+			trash = sst->owner;
+			flowi_trash_unused(env, trash, sst->info.id);
 		}
 		flowi_version_sst_free(env, sst);
 		sst = successor;
 	}
+	return trash;
 }
 
 void
 flowi_version_unref(FlowEnv *env, const char *dir, FlowVersion *v)
 {
+	FlowDbShared *trash = NULL;
+
 	if (v == NULL || atomic_fetch_sub(&v->refs, 1) != 1)
 		return;
 	for (uint32_t i = 0; i < v->nssts; i++)
-		sst_unref(env, dir, v->sst[i]);
+	{
+		FlowDbShared *sh = sst_unref(env, v->sst[i]);
+
+		trash = sh ? sh : trash;
+	}
 	flowi_region_free(env, v);
+	if (trash && dir)
+		flowi_trash_sweep_in(env, trash, dir);
 }
 
 uint32_t
@@ -464,7 +322,7 @@ shrink_some(FlowDb *db)
 	{
 		FlowSst *lean;
 
-		insert_sorted(v, base->sst[i]);
+		append(v, base->sst[i]);
 		if (st != FLOW_OK || !is_slack(base->sst[i]))
 			continue;
 		st = copy_lean(env, base->sst[i], &lean);
@@ -494,127 +352,4 @@ flowi_version_shrink(FlowDb *db)
 		return;
 	while (shrink_some(db))
 		;
-}
-
-/* ------------------------------------------------------------- manifest */
-
-FlowStatus
-flowi_version_begin(FlowDb *db)
-{
-	FlowDbShared *sh = db->sh;
-	FlowStatus st = FLOW_BUSY;
-
-	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
-	if (!sh->busy)
-	{
-		sh->busy = true;
-		st = FLOW_OK;
-	}
-	db->env->lock_release(db->env, &sh->state_lock);
-	return st;
-}
-
-void
-flowi_version_end(FlowDb *db)
-{
-	FlowDbShared *sh = db->sh;
-
-	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
-	sh->busy = false;
-	db->env->lock_release(db->env, &sh->state_lock);
-}
-
-/*
- * Every definition as it is now, those logged behind flushed_pos included:
- * the older blob of a redefined store is gone from memory.  The caller syncs
- * the log between this call and the write (S5).
- */
-static FlowStatus
-snapshot_stores(FlowDb *db, FlowEdit *edit)
-{
-	FlowStatus st = FLOW_OK;
-
-	db->env->lock_acquire(db->env, &db->sh->state_lock, FLOW_LOCK_SHARED);
-	for (const FlowStore *s = db->sh->stores; st == FLOW_OK && s; s = s->next)
-		st = flowi_edit_store(edit, &(FlowStoreInfo){
-										.id = s->id,
-										.name = s->name,
-										.name_bytes = s->name_bytes,
-										.blob = s->blob,
-										.blob_bytes = s->blob_bytes,
-									});
-	db->env->lock_release(db->env, &db->sh->state_lock);
-	return st;
-}
-
-static FlowStatus
-snapshot_ssts(FlowDb *db, FlowEdit *edit)
-{
-	const FlowVersion *v = db->sh->version;
-
-	for (uint32_t i = 0; i < v->nssts; i++)
-	{
-		const FlowSst *sst = v->sst[i];
-		FlowSstInfo info = sst->info;
-		FlowTxnInfo *txns;
-		FlowStatus st;
-
-		FLOW_TRY(flowi_version_directory(db->env, sst, sst->saved, &txns,
-										 &info.ntxns));
-		info.txns = txns;
-		st = flowi_edit_add_sst(edit, &info);
-		db->env->free(db->env, txns);
-		FLOW_TRY(st);
-	}
-	return FLOW_OK;
-}
-
-/* Write the state as it is to a new manifest. */
-static FlowStatus
-rewrite(FlowDb *db)
-{
-	FlowDbShared *sh = db->sh;
-	FlowEdit *edit = NULL;
-	FlowStatus st = FLOW_OK;
-
-	FLOW_GOTO(flowi_edit_create(db->env, &edit));
-	FLOW_GOTO(snapshot_stores(db, edit));
-	FLOW_GOTO(snapshot_ssts(db, edit));
-	FLOW_GOTO(flowi_edit_flushed(edit, atomic_load(&sh->flushed_pos)));
-	FLOW_GOTO(flowi_edit_next_id(edit, sh->next_sst_id));
-	FLOW_GOTO(db->env->log_sync(db->env));
-	FLOW_GOTO(FLOW_POINT(db->env, "manifest-rewrite"));
-	st = flowi_manifest_rewrite(db->env, db->dir, edit, &sh->manifest);
-	sh->manifest_failed = st != FLOW_OK;
-	if (st == FLOW_OK)
-		sh->snapshot_bytes = sh->manifest.offset;
-out:
-	flowi_edit_free(edit);
-	return st;
-}
-
-FlowStatus
-flowi_version_repair(FlowDb *db)
-{
-	const FlowDbShared *sh = db->sh;
-	uint64_t size = sh->manifest.offset;
-
-	if (sh->manifest_failed ||
-		(size > REWRITE_BYTES && size > REWRITE_FACTOR * sh->snapshot_bytes))
-		return rewrite(db);
-	return FLOW_OK;
-}
-
-FlowStatus
-flowi_version_log_edit(FlowDb *db, FlowEdit *edit)
-{
-	FlowDbShared *sh = db->sh;
-	FlowStatus st;
-
-	FLOW_ASSERT(sh->busy && !sh->manifest_failed);
-	FLOW_TRY(FLOW_POINT(db->env, "manifest-append"));
-	st = flowi_manifest_append(db->env, db->dir, edit, &sh->manifest);
-	if (st != FLOW_OK)
-		sh->manifest_failed = true;
-	return st;
 }

@@ -53,6 +53,13 @@
 #define FLOWDB_PROC_LXID(proc) ((proc)->lxid)
 #endif
 
+/* A process's number, from 0. */
+#if PG_VERSION_NUM >= 170000
+#define FLOWDB_MY_PROC_NUMBER MyProcNumber
+#else
+#define FLOWDB_MY_PROC_NUMBER (MyProc->pgprocno)
+#endif
+
 /* create_foreignscan_path got fdw_restrictinfo in 17, disabled_nodes in 18. */
 #if PG_VERSION_NUM >= 180000
 #define flowdb_create_foreignscan_path(                                        \

@@ -62,8 +62,8 @@ flowdb_statement_now(void)
 	return GetCurrentStatementStartTimestamp() + EPOCH_DIFF_US;
 }
 
-static int64
-encode_time(Datum value, FlowdbTimeType type)
+int64
+flowdb_encode_time(Datum value, FlowdbTimeType type)
 {
 	int64 us;
 
@@ -189,14 +189,14 @@ encode_times(FlowdbEncoder *enc, TupleTableSlot *slot)
 	{
 		if (slot->tts_isnull[table->time_attnum - 1])
 			null_error(enc, table->time_attnum, "time");
-		enc->ts = encode_time(slot->tts_values[table->time_attnum - 1],
-							  table->time_type);
+		enc->ts = flowdb_encode_time(slot->tts_values[table->time_attnum - 1],
+									 table->time_type);
 	}
 	enc->expire_at = FLOW_NEVER;
 	if (table->expire_attnum != 0 &&
 		!slot->tts_isnull[table->expire_attnum - 1])
-		enc->expire_at = encode_time(slot->tts_values[table->expire_attnum - 1],
-									 table->expire_type);
+		enc->expire_at = flowdb_encode_time(
+			slot->tts_values[table->expire_attnum - 1], table->expire_type);
 }
 
 /* Room for len more bytes of value; the limit is checked before copying. */

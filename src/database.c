@@ -24,26 +24,11 @@ typedef struct Handle
 	uint32 generation; /* of the slot when it was attached */
 	Oid dboid;
 	Oid serverid;
+	bool merging; /* a merge of this transaction is under way */
 } Handle;
 
 static Handle handles[FLOWDB_MAX_DATABASES];
-
-#define MEMTABLE_BYTES_MAX (64u << 20)
-
-/* At most a quarter of the write buffers, so that one memtable can fill
- * while others are flushed. */
-static uint64
-memtable_bytes(void)
-{
-	uint64 write_total;
-	uint64 write_used;
-	uint64 meta_total;
-	uint64 meta_used;
-
-	flow_region_usage(flowdb_env(), flowdb_shared->region, &write_total,
-					  &write_used, &meta_total, &meta_used);
-	return Min(MEMTABLE_BYTES_MAX, write_total / 4);
-}
+static bool any_merging;
 
 static void
 detach_all(int code, Datum arg)
@@ -100,7 +85,7 @@ load_slot(FlowdbSlot *slot)
 		break_slot(slot, reason);
 		return;
 	}
-	options.memtable_bytes = memtable_bytes();
+	flowdb_settings_options(&options);
 	options.log_start = GetRedoRecPtr();
 	options.will_redo = AmStartupProcess();
 	st = flow_load(flowdb_env(), path, &options, &shared);
@@ -147,6 +132,7 @@ attach(const FlowdbSlot *slot, Handle *handle)
 	handle->generation = slot->generation;
 	handle->dboid = slot->entry.dboid;
 	handle->serverid = slot->entry.serverid;
+	handle->merging = false;
 }
 
 /*
@@ -182,6 +168,25 @@ flowdb_slot_handle(int i)
 	}
 	LWLockRelease(&flowdb_shared->registry_lock);
 	return db;
+}
+
+/* Of a worker, which has no scan: gives up at once, and its merge with it. */
+void
+flowdb_slot_forget(int i)
+{
+	flow_detach(handles[i].db);
+	handles[i].db = NULL;
+}
+
+bool
+flowdb_slot_is_loaded(int i)
+{
+	bool result;
+
+	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
+	result = is_loaded(&flowdb_shared->slots[i]);
+	LWLockRelease(&flowdb_shared->registry_lock);
+	return result;
 }
 
 bool
@@ -237,6 +242,28 @@ flowdb_loaded_slots(int slots[FLOWDB_MAX_DATABASES])
 	}
 	LWLockRelease(&flowdb_shared->registry_lock);
 	return n;
+}
+
+void
+flowdb_handle_merging(FlowDb *db)
+{
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+		if (handles[i].db == db)
+			handles[i].merging = any_merging = true;
+}
+
+void
+flowdb_maintenance_ended(void)
+{
+	if (likely(!any_merging))
+		return;
+	any_merging = false;
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+	{
+		if (handles[i].db != NULL && handles[i].merging)
+			flow_maintenance_cancel(handles[i].db);
+		handles[i].merging = false;
+	}
 }
 
 FlowDb *

@@ -2,7 +2,7 @@
  * ddl.c
  *	  CREATE SERVER makes a database, DROP SERVER and DROP DATABASE mark it
  *	  as dropped: seen by object_access_hook, which core calls in the middle
- *	  of the command.
+ *	  of the command.  The same hook sees base backups begin (backup.c).
  *
  * Both are logged with the full xid of their (sub)transaction; what becomes
  * of it decides later (registry.c).  Keeps: S10, S11.
@@ -139,7 +139,9 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 	if (prev_object_access)
 		prev_object_access(access, classId, objectId, subId, arg);
 
-	if (access == OAT_POST_CREATE && classId == ForeignServerRelationId)
+	if (access == OAT_FUNCTION_EXECUTE)
+		flowdb_backup_function(objectId);
+	else if (access == OAT_POST_CREATE && classId == ForeignServerRelationId)
 	{
 		Oid fdwid = new_servers_wrapper(objectId);
 

@@ -122,6 +122,10 @@ flowdbBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 
 /* ------------------------------------------------------------------- rows */
 
+/*
+ * The lock is the statement's: rows are written by it alone, outside of
+ * subtransactions that its functions may begin, so once is enough.
+ */
 static void
 begin_store(ModifyState *state, Relation rel)
 {
@@ -130,6 +134,8 @@ begin_store(ModifyState *state, Relation rel)
 	state->layout = flowdb_layout_write(rel, state->table, state->db);
 	state->encoder.layout = state->layout;
 	MemoryContextSwitchTo(old);
+	flowdb_lock_store(state->table->serverid, state->layout->store_id,
+					  RowExclusiveLock);
 }
 
 static void

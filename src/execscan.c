@@ -33,8 +33,10 @@ add_stats(FlowScanStats *sum, const FlowScanStats *s)
 	sum->versions_hidden += s->versions_hidden;
 	sum->ssts_read += s->ssts_read;
 	sum->ssts_skipped += s->ssts_skipped;
+	sum->ssts_bloom += s->ssts_bloom;
 	sum->blocks_read += s->blocks_read;
 	sum->blocks_skipped += s->blocks_skipped;
+	sum->cache_hits += s->cache_hits;
 }
 
 static void
@@ -179,6 +181,7 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 	spec.visible_arg = snapshot;
 	spec.own = flowdb_xact_buffer(state->table->serverid);
 	spec.own_cid = snapshot->curcid;
+	flowdb_announce_reader();
 	flowdb_try(flow_scan_open(state->db, &spec, &state->scan));
 	state->finished = false;
 }

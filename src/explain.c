@@ -57,7 +57,9 @@ explain_stats(FlowdbScanState *state, ExplainState *es)
 	{
 		explain_counter("SSTables Read", s.ssts_read, es);
 		explain_counter("SSTables Skipped", s.ssts_skipped, es);
+		explain_counter("SSTables Skipped by Bloom Filter", s.ssts_bloom, es);
 		explain_counter("Blocks Read", s.blocks_read, es);
+		explain_counter("Blocks Cached", s.cache_hits, es);
 		explain_counter("Blocks Skipped", s.blocks_skipped, es);
 		explain_counter("Rows from Memory", s.rows_memtable, es);
 		explain_counter("Rows from SSTables", s.rows_sst, es);
@@ -68,8 +70,10 @@ explain_stats(FlowdbScanState *state, ExplainState *es)
 	ExplainPropertyText(
 		"FlowDB Reads",
 		psprintf("SSTables " UINT64_FORMAT " (skipped " UINT64_FORMAT
-				 "), blocks " UINT64_FORMAT " (skipped " UINT64_FORMAT ")",
-				 s.ssts_read, s.ssts_skipped, s.blocks_read, s.blocks_skipped),
+				 ", by bloom filter " UINT64_FORMAT "), blocks " UINT64_FORMAT
+				 " (cached " UINT64_FORMAT ", skipped " UINT64_FORMAT ")",
+				 s.ssts_read, s.ssts_skipped, s.ssts_bloom, s.blocks_read,
+				 s.cache_hits, s.blocks_skipped),
 		es);
 	ExplainPropertyText(
 		"FlowDB Rows",

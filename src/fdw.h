@@ -184,6 +184,8 @@ extern void flowdb_decode(FlowdbDecoder *dec, const FlowVector *vec, uint32 row,
 
 /* timestamptz <-> microseconds since 1970; false: not representable */
 extern bool flowdb_time_encode(TimestampTz t, int64 *usp);
+/* A value of a time column; throws when it is out of range. */
+extern int64 flowdb_encode_time(Datum value, FlowdbTimeType type);
 extern bool flowdb_time_decode(int64 us, TimestampTz *tp);
 extern int64 flowdb_statement_now(void);
 

@@ -15,6 +15,7 @@
 #include "nodes/pathnodes.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
+#include "storage/lockdefs.h"
 #include "storage/lwlock.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
@@ -32,11 +33,16 @@
  */
 #define FLOWDB_RMGR_ID 184
 
-/* ------------------------------------------------------------ in module.c */
+/* ---------------------------------------------------------- in settings.c */
 
 extern int flowdb_shared_memory_mb;		 /* flowdb.shared_memory */
+extern int flowdb_block_cache_mb;		 /* flowdb.block_cache; -1: a share */
 extern int flowdb_transaction_buffer_kb; /* flowdb.transaction_buffer */
 extern int flowdb_max_workers;			 /* flowdb.max_workers */
+extern int flowdb_gc_interval_secs;		 /* flowdb.gc_interval; 0: never */
+extern int flowdb_retention_secs;		 /* flowdb.obsolete_file_retention */
+extern bool flowdb_auto_compaction;		 /* flowdb.auto_compaction */
+extern int flowdb_merge_policy; /* flowdb.merge_policy; a FlowPolicyKind */
 
 /* ------------------------------------------------------------ in report.c */
 
@@ -107,6 +113,8 @@ extern FlowDb *flowdb_database(Oid serverid);
  *		hands the buffer over when it passes flowdb.transaction_buffer.
  *		cid: the command's id (GetCurrentCommandId(true)).  May wait for a
  *		flush.  Throws.
+ * flowdb_xact_delete_range
+ *		The same for a range tombstone.
  * flowdb_xact_buffer
  *		The transaction's private buffer for scans, NULL when there is none.
  * flowdb_visible
@@ -116,8 +124,25 @@ extern void flowdb_xact_add(Oid serverid, FlowDb *db, FlowOp op,
 							uint32 store_id, const void *key, Size key_bytes,
 							int64 ts, int64 expire_at, const void *value,
 							Size value_bytes, CommandId cid);
+extern void flowdb_xact_delete_range(Oid serverid, FlowDb *db, uint32 store_id,
+									 const FlowRect *rect, CommandId cid);
 extern FlowTxBuf *flowdb_xact_buffer(Oid serverid);
 extern bool flowdb_visible(void *arg, FlowTxn *txn);
+
+/*
+ * flowdb_lock_store
+ *		S9: lock a store of a server of this database to the end of the
+ *		(sub)transaction.  Writers of rows take RowExclusiveLock, who deletes a
+ *		range takes ShareRowExclusiveLock: a range tombstone hides whatever is
+ *		older in the log, so no writer may be between its log record and its
+ *		commit then.
+ */
+extern void flowdb_lock_store(Oid serverid, uint32 store_id, LOCKMODE mode);
+
+/* Heavyweight locks on objects in a server have an objsubid: 0 is the server
+ * itself and core's, the last one is for defining stores, and those between
+ * are for stores. */
+#define FLOWDB_LOCK_DEFINE 0xffff
 
 /*
  * flowdb_store_define
@@ -126,6 +151,11 @@ extern bool flowdb_visible(void *arg, FlowTxn *txn);
  */
 extern uint32 flowdb_store_define(FlowDb *db, const char *name,
 								  const void *blob, Size blob_bytes);
+
+/* ------------------------------------------------------------ in expiry.c */
+
+/* S13: before the first scan of a transaction; cheap when repeated. */
+extern void flowdb_announce_reader(void);
 
 /* -------------------------------------------------------------- in fdw.c &c */
 /* Sections below belong to the SQL surface: fdw.c, option.c, schema.c,

@@ -61,7 +61,7 @@ struct FlowdbShared
 {
 	LWLock registry_lock; /* slots and registry file; I/O under it is fine */
 	LWLock gate;	/* shared: around a log append; exclusive: arm, disarm */
-	int tranche[4]; /* by FlowLockRank; constant */
+	int tranche[5]; /* by FlowLockRank; constant */
 
 	/* protected by gate */
 	bool armed; /* the holder makes checkpoints wait for our memtables */
@@ -82,7 +82,24 @@ struct FlowdbShared
 	ConditionVariable armed_cv;	  /* armed became true */
 	ConditionVariable flushed_cv; /* write buffers may be free */
 	FlowRegion *region;			  /* constant */
+
+	pg_atomic_uint32 backups; /* sessions that may run a base backup */
+
+	/* by number of process: start of a transaction that scans, in the engine's
+	 * epoch, or 0; written by that process alone */
+	int nreaders;
+	pg_atomic_uint64 reader_start[FLEXIBLE_ARRAY_MEMBER];
 };
+
+/* ---------------------------------------------------------- in settings.c */
+
+extern void flowdb_settings_init(void); /* from _PG_init */
+/* The region's size, and what of it is for write buffers and block cache. */
+extern Size flowdb_region_bytes(void);
+extern void flowdb_region_shares(Size *write_bytes, Size *cache_bytes);
+/* Fill in what settings say; the rest of *options is left alone. */
+extern void flowdb_settings_options(FlowOptions *options);
+extern void flowdb_settings_policy(FlowMergePolicy *policy);
 
 /* ------------------------------------------------------------- in shmem.c */
 
@@ -167,6 +184,15 @@ extern void flowdb_ddl_init(void); /* hooks, from _PG_init */
  */
 extern FlowDb *flowdb_slot_handle(int slot);
 extern bool flowdb_slot_is_broken(int slot);
+extern bool flowdb_slot_is_loaded(int slot);
+/* Give up this process's handle on a slot; only when it has no scan open. */
+extern void flowdb_slot_forget(int slot);
+/*
+ * A merge that a session has begun keeps others away from its store, so it
+ * must not outlive the transaction: note it, and give it up at the end.
+ */
+extern void flowdb_handle_merging(FlowDb *db);
+extern void flowdb_maintenance_ended(void);
 /* Identity of the database behind a handle of this process. */
 extern void flowdb_handle_owner(FlowDb *db, Oid *dboid, Oid *serverid);
 /* Mark the database of this process's handle on a slot broken, with the
@@ -178,8 +204,9 @@ extern int flowdb_loaded_slots(int slots[FLOWDB_MAX_DATABASES]);
 /* ----------------------------------------------------------- in walrmgr.c */
 
 extern void flowdb_walrmgr_init(void); /* from _PG_init */
-extern FlowStatus flowdb_log_admit(FlowEnv *env);
-extern void flowdb_log_leave(FlowEnv *env);
+extern FlowStatus flowdb_log_admit(FlowEnv *env, FlowDb *db, size_t len,
+								   FlowSync sync);
+extern void flowdb_log_leave(FlowEnv *env, FlowDb *db);
 extern void flowdb_log_append(FlowEnv *env, FlowDb *db, const void *rec,
 							  size_t len, uint64_t *startp, uint64_t *endp);
 extern uint64_t flowdb_log_bound(FlowEnv *env);
@@ -208,6 +235,19 @@ extern void flowdb_aborted_before(TransactionId oldest);
 /* An error that a callback kept back while the engine was unwinding. */
 extern void flowdb_rethrow_kept(void);
 extern void flowdb_forget_kept(void);
+
+/* ------------------------------------------------------------ in expiry.c */
+
+extern int flowdb_reader_places(void); /* how many processes there can be */
+/* At the end of a transaction; flowdb_announce_reader is in flowdb.h. */
+extern void flowdb_forget_reader(void);
+extern int64_t flowdb_expire_horizon(FlowEnv *env); /* FlowEnv's */
+
+/* ------------------------------------------------------------ in backup.c */
+
+extern void flowdb_backup_function(Oid function);
+extern void flowdb_backup_transaction_ended(void);
+extern bool flowdb_keep_files(FlowEnv *env, int64_t since); /* FlowEnv's */
 
 /* ------------------------------------------------ in launcher.c, worker.c */
 

@@ -128,7 +128,7 @@ flush_everything(void)
 			continue;
 		for (int try = 0; try < FINAL_FLUSH_TRIES; try++)
 		{
-			st = flow_flush(db);
+			st = flow_flush(db, NULL);
 			if (st == FLOW_OK)
 				break;
 			flowdb_report_at(WARNING, st);

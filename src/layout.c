@@ -24,9 +24,6 @@
 
 #define SCHEMA_VERSION 1
 
-/* objsubid of the lock under which stores of a server are defined */
-#define DEFINE_LOCK 1
-
 /* A column as the store's description has it. */
 typedef struct StoreColumn
 {
@@ -345,8 +342,8 @@ flowdb_layout_write(Relation rel, const FlowdbTable *table, FlowDb *db)
 
 	if (layout)
 		return layout;
-	LockDatabaseObject(ForeignServerRelationId, table->serverid, DEFINE_LOCK,
-					   ExclusiveLock);
+	LockDatabaseObject(ForeignServerRelationId, table->serverid,
+					   FLOWDB_LOCK_DEFINE, ExclusiveLock);
 	version = flow_store_version(db);
 	exists = find_store(db, table, &store_id, &schema);
 	layout = make_layout(rel, table, &schema, true, &complete);
@@ -366,8 +363,8 @@ flowdb_layout_write(Relation rel, const FlowdbTable *table, FlowDb *db)
 	}
 	layout->exists = true;
 	layout->store_id = store_id;
-	UnlockDatabaseObject(ForeignServerRelationId, table->serverid, DEFINE_LOCK,
-						 ExclusiveLock);
+	UnlockDatabaseObject(ForeignServerRelationId, table->serverid,
+						 FLOWDB_LOCK_DEFINE, ExclusiveLock);
 	keep_layout(table, layout, true, version, moment);
 	return layout;
 }

@@ -411,6 +411,7 @@ env_notify(FlowEnv *env, FlowDbShared *db, FlowEvent event)
 	switch (event)
 	{
 		case FLOW_EVENT_FROZEN:
+		case FLOW_EVENT_MERGE:
 			flowdb_wake_workers();
 			break;
 		case FLOW_EVENT_FLUSHED:
@@ -478,6 +479,8 @@ flowdb_env(void)
 	env->log_bound = flowdb_log_bound;
 	env->log_sync = flowdb_log_sync;
 	env->txn_outcome = flowdb_txn_outcome;
+	env->expire_horizon = flowdb_expire_horizon;
+	env->keep_files = flowdb_keep_files;
 	env->point = env_point;
 	process_env = env;
 	return env;

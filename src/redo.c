@@ -2,8 +2,9 @@
  * redo.c
  *	  Replay: crash recovery, point-in-time recovery, standbys.
  *
- * All of it runs in the startup process, which flushes by itself: no worker
- * exists before recovery ends, and on a standby none ever does.  A damaged
+ * All of it runs in the startup process, which flushes by itself.  On a hot
+ * standby workers merge SSTables meanwhile (worker.c): when one of them is at
+ * a manifest, redo waits for the moment that takes.  A damaged
  * database is marked broken and its records are set aside; lack of space or
  * memory is FATAL, and recovery goes on at the next start (S7).
  *
@@ -34,6 +35,15 @@
 static void (*prev_xlog_redo)(XLogReaderState *record);
 static void (*prev_clog_redo)(XLogReaderState *record);
 
+/* A worker writes the manifest; it holds nothing that we could be asked for,
+ * and waits for nothing that we would have to do. */
+static void
+wait_for_worker(void)
+{
+	HandleStartupProcInterrupts();
+	pg_usleep(1000L);
+}
+
 /*
  * Write what the memtables hold from before pos to SSTables, in every
  * database.
@@ -52,9 +62,12 @@ flush_before(XLogRecPtr pos)
 		if (db == NULL)
 			continue;
 		st = flow_freeze(db, pos);
-		while (st == FLOW_OK)
+		while (st == FLOW_OK || st == FLOW_BUSY)
 		{
-			HandleStartupProcInterrupts();
+			if (st == FLOW_BUSY)
+				wait_for_worker();
+			else
+				HandleStartupProcInterrupts();
 			st = flow_flush_step(db);
 		}
 		/* the next start finds out at load what may be damaged */
@@ -81,7 +94,8 @@ resolve_all(void)
 		if (db != NULL)
 			st = flow_learn_fates(db);
 		if (st == FLOW_OK)
-			st = flow_resolve_step(db);
+			while ((st = flow_resolve_all(db)) == FLOW_BUSY)
+				wait_for_worker();
 		if (st == FLOW_CORRUPT || st == FLOW_MISMATCH)
 			flowdb_slot_break(slots[i]);
 		else if (st != FLOW_OK && st != FLOW_END)

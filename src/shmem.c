@@ -18,17 +18,15 @@ static shmem_request_hook_type prev_shmem_request_hook;
 static shmem_startup_hook_type prev_shmem_startup_hook;
 
 /* By FlowLockRank; rank 0 is the server core's own locks. */
-static const char *const tranche_names[] = {"FlowdbCore", "FlowdbWrite",
-											"FlowdbState", "FlowdbRegion"};
+static const char *const tranche_names[] = {
+	"FlowdbCore", "FlowdbWrite", "FlowdbState", "FlowdbRegion", "FlowdbCache"};
 #define NTRANCHES ((int) lengthof(tranche_names))
 
-/* One part in eight of the region is for metadata, the rest for rows. */
-#define WRITE_SHARE(bytes) ((bytes) / 8 * 7)
-
 static Size
-region_bytes(void)
+shared_bytes(void)
 {
-	return (Size) flowdb_shared_memory_mb * 1024 * 1024;
+	return MAXALIGN(offsetof(struct FlowdbShared, reader_start) +
+					(Size) flowdb_reader_places() * sizeof(pg_atomic_uint64));
 }
 
 static void
@@ -36,28 +34,35 @@ shmem_request(void)
 {
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(struct FlowdbShared)));
-	RequestAddinShmemSpace(region_bytes());
+	RequestAddinShmemSpace(shared_bytes());
+	RequestAddinShmemSpace(flowdb_region_bytes());
 }
 
 static void
 init_shared(void *region)
 {
 	struct FlowdbShared *sh = flowdb_shared;
+	Size write_bytes;
+	Size cache_bytes;
 
-	memset(sh, 0, sizeof(*sh));
+	memset(sh, 0, shared_bytes());
 	for (int i = 0; i < NTRANCHES; i++)
 		sh->tranche[i] = LWLockNewTrancheId();
 	LWLockInitialize(&sh->registry_lock, sh->tranche[FLOW_RANK_NONE]);
 	LWLockInitialize(&sh->gate, sh->tranche[FLOW_RANK_NONE]);
 	SpinLockInit(&sh->mutex);
 	pg_atomic_init_u32(&sh->pressure, 0);
+	pg_atomic_init_u32(&sh->backups, 0);
+	sh->nreaders = flowdb_reader_places();
+	for (int i = 0; i < sh->nreaders; i++)
+		pg_atomic_init_u64(&sh->reader_start[i], 0);
 	ConditionVariableInit(&sh->armed_cv);
 	ConditionVariableInit(&sh->flushed_cv);
 
 	/* flow_region_init wants zeroed memory; a new segment is zero */
-	if (flow_region_init(flowdb_env(), region, region_bytes(),
-						 WRITE_SHARE(region_bytes()), &sh->region) != FLOW_OK)
+	flowdb_region_shares(&write_bytes, &cache_bytes);
+	if (flow_region_init(flowdb_env(), region, flowdb_region_bytes(),
+						 write_bytes, cache_bytes, &sh->region) != FLOW_OK)
 		ereport(FATAL, (errcode(ERRCODE_OUT_OF_MEMORY),
 						errmsg("flowdb.shared_memory is too small"),
 						errdetail_internal("%s", flow_last_error()->message)));
@@ -74,9 +79,8 @@ shmem_startup(void)
 		prev_shmem_startup_hook();
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	region = ShmemInitStruct("FlowDB region", region_bytes(), &found);
-	flowdb_shared =
-		ShmemInitStruct("FlowDB", sizeof(struct FlowdbShared), &found);
+	region = ShmemInitStruct("FlowDB region", flowdb_region_bytes(), &found);
+	flowdb_shared = ShmemInitStruct("FlowDB", shared_bytes(), &found);
 	if (!found)
 		init_shared(region);
 	for (int i = 0; i < NTRANCHES; i++)

@@ -1,35 +1,40 @@
 /*-------------------------------------------------------------------------
  * sqlfunc.c
- *	  Functions callable from SQL.  Everybody may execute them; rights are
- *	  checked inside.
+ *	  Functions callable from SQL that do something: flush, compact, collect
+ *	  garbage, delete a range.  What only tells is in statfunc.c.
+ *
+ * Everybody may execute them; rights are checked inside: maintenance is the
+ * server's owner's, deleting needs the privilege DELETE on the table.  None
+ * of them does anything in recovery, where all changes come from the log.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_foreign_server.h"
+#include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/pg_lsn.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
 
 #include "fdw.h"
 #include "flowdb_shmem.h"
 
 PG_FUNCTION_INFO_V1(flowdb_flush);
-PG_FUNCTION_INFO_V1(flowdb_server_stats);
+PG_FUNCTION_INFO_V1(flowdb_compact);
+PG_FUNCTION_INFO_V1(flowdb_gc);
+PG_FUNCTION_INFO_V1(flowdb_maintenance);
+PG_FUNCTION_INFO_V1(flowdb_delete_range);
 
-/* Columns of flowdb_server_stats(), see flowdb_fdw--1.0.sql */
-#define STATS_COLUMNS 16
-#define STATS_STATE 14 /* place of "state"; the numbers lie between */
+/* Columns of flowdb_maintenance(), see flowdb_fdw--1.0.sql */
+#define MAINTENANCE_COLUMNS 7
 
-/* --------------------------------------------------------------- flushing */
+/* -------------------------------------------------------------- maintenance */
 
 static ForeignServer *
 our_server(const char *name)
@@ -43,6 +48,20 @@ our_server(const char *name)
 	return server;
 }
 
+/* The database of a server that the caller owns. */
+static FlowDb *
+own_database(const char *name, const char *function)
+{
+	ForeignServer *server = our_server(name);
+
+	if (!has_privs_of_role(GetUserId(), server->owner))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("must be owner of foreign server \"%s\"",
+							   server->servername)));
+	PreventCommandDuringRecovery(function);
+	return flowdb_database(server->serverid);
+}
+
 /*
  * flowdb_flush(server name)
  *		Write everything committed so far to SSTables.
@@ -50,149 +69,249 @@ our_server(const char *name)
 Datum
 flowdb_flush(PG_FUNCTION_ARGS)
 {
-	ForeignServer *server = our_server(NameStr(*PG_GETARG_NAME(0)));
-	FlowDb *db;
+	FlowDb *db = own_database(NameStr(*PG_GETARG_NAME(0)), "flowdb_flush()");
 
-	if (!has_privs_of_role(GetUserId(), server->owner))
-		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("must be owner of foreign server \"%s\"",
-							   server->servername)));
-	/* a standby's memtables are the startup process's to flush */
-	PreventCommandDuringRecovery("flowdb_flush()");
-	db = flowdb_database(server->serverid);
-	flowdb_try(flow_flush(db));
+	flowdb_try(flow_flush(db, NULL));
 	PG_RETURN_VOID();
 }
 
-/* --------------------------------------------------------------- counters */
-
-static const char *
-state_name(FlowdbDbState state)
+static uint32
+store_by_name(FlowDb *db, const char *name)
 {
-	switch (state)
-	{
-		case FLOWDB_DB_CLOSED:
-			return "closed";
-		case FLOWDB_DB_OPEN:
-			return "open";
-		case FLOWDB_DB_BROKEN:
-			return "broken";
-		default:
-			return "absent";
-	}
-}
+	uint32_t id;
+	FlowStatus st = flow_store_find(db, name, &id, NULL, NULL);
 
-/* Copy of what the registry knows about a server's database. */
-static FlowdbDbState
-registry_state(Oid serverid, char *reason, Size reason_bytes)
-{
-	FlowdbDbState state = FLOWDB_DB_FREE;
-	int slot = flowdb_registry_find(MyDatabaseId, serverid);
-
-	reason[0] = '\0';
-	if (slot < 0)
-		return state;
-	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
-	if (flowdb_shared->slots[slot].entry.serverid == serverid)
-	{
-		state = flowdb_shared->slots[slot].state;
-		strlcpy(reason, flowdb_shared->slots[slot].reason, reason_bytes);
-	}
-	LWLockRelease(&flowdb_shared->registry_lock);
-	return state;
-}
-
-static bool
-may_see(const ForeignServer *server)
-{
-	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
-		   DatumGetBool(DirectFunctionCall2(has_server_privilege_id,
-											ObjectIdGetDatum(server->serverid),
-											CStringGetTextDatum("USAGE")));
-}
-
-static void
-fill_numbers(FlowDb *db, Datum *values, bool *nulls)
-{
-	FlowStats s;
-	int i = 1;
-
-	flow_stats(db, &s);
-	values[i++] = Int64GetDatum((int64) s.records_written);
-	values[i++] = Int64GetDatum((int64) s.bytes_written);
-	values[i++] = Int64GetDatum((int64) s.memtable_records);
-	values[i++] = Int64GetDatum((int64) s.memtable_bytes);
-	values[i++] = Int32GetDatum((int32) s.frozen_memtables);
-	values[i++] = Int32GetDatum((int32) s.sstables);
-	values[i++] = Int64GetDatum((int64) s.sstable_bytes);
-	values[i++] = Int64GetDatum((int64) s.sstable_records);
-	values[i++] = Int64GetDatum((int64) s.flushes);
-	values[i++] = Int64GetDatum((int64) s.flush_failures);
-	values[i++] = LSNGetDatum((XLogRecPtr) s.flushed_pos);
-	values[i++] = Int64GetDatum((int64) s.unresolved_txns);
-	values[i++] = Int32GetDatum((int32) s.stores);
-	Assert(i == STATS_STATE);
-	memset(nulls, false, sizeof(bool) * STATS_STATE);
-}
-
-static void
-put_server(ReturnSetInfo *rsinfo, const ForeignServer *server)
-{
-	Datum values[STATS_COLUMNS] = {0};
-	bool nulls[STATS_COLUMNS];
-	char reason[256];
-	FlowdbDbState state;
-
-	memset(nulls, true, sizeof(nulls));
-	values[0] = CStringGetDatum(server->servername);
-	values[0] = DirectFunctionCall1(namein, values[0]);
-	nulls[0] = false;
-	if (may_see(server))
-	{
-		state = registry_state(server->serverid, reason, sizeof(reason));
-		if (state == FLOWDB_DB_OPEN)
-			fill_numbers(flowdb_database(server->serverid), values, nulls);
-		values[STATS_STATE] = CStringGetTextDatum(state_name(state));
-		nulls[STATS_STATE] = false;
-		if (reason[0])
-		{
-			values[STATS_STATE + 1] = CStringGetTextDatum(reason);
-			nulls[STATS_STATE + 1] = false;
-		}
-	}
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	flowdb_report(st);
+	if (st == FLOW_NOTFOUND)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("FlowDB store \"%s\" does not exist", name),
+						errhint("The view flowdb_stores lists them.")));
+	return id;
 }
 
 /*
- * flowdb_server_stats()
- *		A row for each FlowDB server of the current database.  Who may not
- *		use a server sees its name only.
+ * flowdb_compact(server name, store text)
+ *		One merge of a store, or of each store for NULL; did one run?
  */
 Datum
-flowdb_server_stats(PG_FUNCTION_ARGS)
+flowdb_compact(PG_FUNCTION_ARGS)
+{
+	FlowDb *db;
+	uint32 store_id = 0;
+	bool ran = false;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	db = own_database(NameStr(*PG_GETARG_NAME(0)), "flowdb_compact()");
+	if (!PG_ARGISNULL(1))
+		store_id = store_by_name(db, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	flowdb_handle_merging(db);
+	flowdb_try(flow_compact(db, store_id, &ran));
+	PG_RETURN_BOOL(ran);
+}
+
+/*
+ * flowdb_gc(server name)
+ *		Drop SSTables all of whose rows have expired; returns their rows.
+ */
+Datum
+flowdb_gc(PG_FUNCTION_ARGS)
+{
+	FlowDb *db = own_database(NameStr(*PG_GETARG_NAME(0)), "flowdb_gc()");
+	uint64_t purged = 0;
+
+	flowdb_try(flow_gc(db, &purged));
+	PG_RETURN_INT64((int64) purged);
+}
+
+static int64
+interval_us(const Interval *span)
+{
+	int64 days = (int64) span->month * DAYS_PER_MONTH + span->day;
+	int64 us;
+
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) ||
+		pg_add_s64_overflow(us, span->time, &us))
+		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+						errmsg("interval out of range")));
+	if (us <= 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("budget must be greater than zero")));
+	return us;
+}
+
+static Datum
+maintenance_row(FunctionCallInfo fcinfo, const FlowMaintenance *report)
+{
+	Interval *elapsed = palloc0(sizeof(Interval));
+	Datum values[MAINTENANCE_COLUMNS];
+	bool nulls[MAINTENANCE_COLUMNS] = {false};
+	TupleDesc desc;
+	int i = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	elapsed->time = report->time_us;
+	values[i++] = IntervalPGetDatum(elapsed);
+	values[i++] = Int32GetDatum((int32) report->merges);
+	values[i++] = Int64GetDatum((int64) report->rows_merged);
+	values[i++] = Int64GetDatum((int64) report->bytes_read);
+	values[i++] = Int64GetDatum((int64) report->bytes_written);
+	values[i++] = Int64GetDatum((int64) report->purged);
+	values[i++] = BoolGetDatum(report->pending);
+	Assert(i == MAINTENANCE_COLUMNS);
+	return HeapTupleGetDatum(
+		heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * flowdb_maintenance(server name, budget interval)
+ *		Merge for about so long.  What is not finished goes on with the next
+ *		call of the same transaction, and is given up at its end.
+ */
+Datum
+flowdb_maintenance(PG_FUNCTION_ARGS)
+{
+	FlowDb *db =
+		own_database(NameStr(*PG_GETARG_NAME(0)), "flowdb_maintenance()");
+	int64 budget = interval_us(PG_GETARG_INTERVAL_P(1));
+	FlowMaintenance report = {0};
+
+	flowdb_handle_merging(db);
+	flowdb_try(flow_maintenance_step(db, budget, &report));
+	PG_RETURN_DATUM(maintenance_row(fcinfo, &report));
+}
+
+/* ---------------------------------------------------------- delete a range */
+
+/* A value of a column from text, as COPY would read it. */
+static Datum
+column_input(Relation rel, AttrNumber attnum, text *value)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Oid input;
+	Oid ioparam;
+
+	getTypeInputInfo(att->atttypid, &input, &ioparam);
+	return OidInputFunctionCall(input, text_to_cstring(value), ioparam,
+								att->atttypmod);
+}
+
+/* The first key column's value as the beginning of a key. */
+static StringInfo
+key_bound(Relation rel, const FlowdbTable *table, text *value)
+{
+	StringInfo key = makeStringInfo();
+	Datum datum = column_input(rel, table->keys[0].attnum, value);
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(datum);
+
+	flowdb_encode_key_part(table, key, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v),
+						   true);
+	if (key->len > (int) FLOW_MAX_KEY)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("key of foreign table \"%s\" is too long",
+							   RelationGetRelationName(rel))));
+	return key;
+}
+
+static int64
+time_bound(Relation rel, const FlowdbTable *table, text *value)
+{
+	if (table->time_attnum == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("foreign table \"%s\" has no time column",
+							   RelationGetRelationName(rel))));
+	return flowdb_encode_time(column_input(rel, table->time_attnum, value),
+							  table->time_type);
+}
+
+/*
+ * [key_start, key_end) and [time_start, time_end) as a rectangle; false: it
+ * is empty.  All arguments are behind the first of the call.
+ */
+static bool
+range_of_arguments(FunctionCallInfo fcinfo, Relation rel,
+				   const FlowdbTable *table, FlowRect *rect)
+{
+	StringInfo key;
+
+	*rect = (FlowRect){.key_lo = (const uint8_t *) "",
+					   .ts_lo = PG_INT64_MIN,
+					   .ts_hi = PG_INT64_MAX};
+	if (!PG_ARGISNULL(1))
+	{
+		key = key_bound(rel, table, PG_GETARG_TEXT_PP(1));
+		rect->key_lo = (const uint8_t *) key->data;
+		rect->key_lo_bytes = (uint32_t) key->len;
+	}
+	if (!PG_ARGISNULL(2))
+	{
+		key = key_bound(rel, table, PG_GETARG_TEXT_PP(2));
+		rect->key_hi = (const uint8_t *) key->data;
+		rect->key_hi_bytes = (uint32_t) key->len;
+	}
+	if (!PG_ARGISNULL(3))
+		rect->ts_lo = time_bound(rel, table, PG_GETARG_TEXT_PP(3));
+	if (!PG_ARGISNULL(4))
+	{
+		rect->ts_hi = time_bound(rel, table, PG_GETARG_TEXT_PP(4));
+		if (rect->ts_hi == PG_INT64_MIN)
+			return false;
+		rect->ts_hi--;
+	}
+	return rect->ts_lo <= rect->ts_hi;
+}
+
+static Relation
+open_for_delete(Oid relid)
+{
+	Relation rel = table_open(relid, RowExclusiveLock);
+	AclResult acl = pg_class_aclcheck(relid, GetUserId(), ACL_DELETE);
+
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+	if (!flowdb_owns_relation(relid))
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not a FlowDB foreign table",
+							   RelationGetRelationName(rel))));
+	return rel;
+}
+
+/*
+ * flowdb_delete_range(rel regclass, key_start text, key_end text,
+ *					   time_start text, time_end text)
+ *		Delete all rows of a range by one range tombstone.
+ *
+ * The store's lock comes first: what other transactions wrote is committed or
+ * gone then, so the tombstone hides nothing that may still come into being.
+ */
+Datum
+flowdb_delete_range(PG_FUNCTION_ARGS)
 {
 	Relation rel;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	List *servers = NIL;
-	ListCell *lc;
+	FlowdbTable *table;
+	FlowdbLayout *layout;
+	FlowRect rect;
+	FlowDb *db;
 
-	flowdb_require_preload();
-	InitMaterializedSRF(fcinfo, 0);
-	rel = table_open(ForeignServerRelationId, AccessShareLock);
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PreventCommandIfReadOnly("flowdb_delete_range()");
+	PreventCommandIfParallelMode("flowdb_delete_range()");
+	PreventCommandDuringRecovery("flowdb_delete_range()");
+	flowdb_refuse_serializable();
+	rel = open_for_delete(PG_GETARG_OID(0));
+	table = flowdb_table_get(rel);
+	db = flowdb_database(table->serverid);
+	layout = flowdb_layout_read(rel, table, db);
+	if (range_of_arguments(fcinfo, rel, table, &rect) && layout->exists)
 	{
-		Oid serverid = ((Form_pg_foreign_server) GETSTRUCT(tuple))->oid;
-
-		servers = lappend_oid(servers, serverid);
+		flowdb_lock_store(table->serverid, layout->store_id,
+						  ShareRowExclusiveLock);
+		flowdb_xact_delete_range(table->serverid, db, layout->store_id, &rect,
+								 GetCurrentCommandId(true));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-
-	foreach (lc, servers)
-		if (flowdb_is_ours(lfirst_oid(lc)))
-			put_server((ReturnSetInfo *) fcinfo->resultinfo,
-					   GetForeignServer(lfirst_oid(lc)));
-	return (Datum) 0;
+	table_close(rel, NoLock);
+	PG_RETURN_VOID();
 }

@@ -191,9 +191,14 @@ ask_fate(uint64 xid)
 			return TransactionIdDidAbort(xid32) || xid < aborted_before
 					   ? FLOW_TXN_ABORTED
 					   : FLOW_TXN_UNKNOWN;
-		/* without hot standby there is no snapshot, and those after recovery
-		 * are younger than every replayed commit */
-		return standbyState == STANDBY_DISABLED || xid < settled_horizon()
+		/*
+		 * Without hot standby there is no snapshot, and those after recovery
+		 * are younger than every replayed commit.  Only the startup process
+		 * knows that: in the others the variable never changes, and where
+		 * they exist, snapshots do.
+		 */
+		return (AmStartupProcess() && standbyState == STANDBY_DISABLED) ||
+					   xid < settled_horizon()
 				   ? FLOW_TXN_SETTLED
 				   : FLOW_TXN_COMMITTED;
 	}

@@ -34,7 +34,7 @@ StaticAssertDecl(SizeOfXLogRecord >= 24, "a batch has up to 24 steps");
  *		logged then could be lost behind a checkpoint (S6).
  */
 FlowStatus
-flowdb_log_admit(FlowEnv *env)
+flowdb_log_admit(FlowEnv *env, FlowDb *db, size_t len, FlowSync sync)
 {
 	if (RecoveryInProgress())
 		return flowi_fail(FLOW_INVALID, "the server is in recovery");
@@ -46,7 +46,7 @@ flowdb_log_admit(FlowEnv *env)
 }
 
 void
-flowdb_log_leave(FlowEnv *env)
+flowdb_log_leave(FlowEnv *env, FlowDb *db)
 {
 	LWLockRelease(&flowdb_shared->gate);
 }

@@ -1,15 +1,27 @@
 /*-------------------------------------------------------------------------
  * worker.c
- *	  Workers flush memtables and note transactions' fates.
+ *	  Workers flush memtables, note transactions' fates, merge SSTables.
  *
- * flowdb.max_workers of them, whatever the number of databases.  Each looks
- * at every database; the engine lets one flusher at a time into each.  They
- * are woken when a memtable is frozen.  A worker may be ended at any moment:
- * an unfinished flush leaves the memtable where it was.
+ * flowdb.max_workers of them, whatever the number of databases.  Flushing
+ * must not wait behind a merge: worker 0 never merges when there is another
+ * one, and those that do go on by small steps and look for something frozen
+ * in between.  They are woken when a memtable is frozen or SSTables came in.
+ *
+ * A worker may be ended at any moment: an unfinished flush leaves the
+ * memtable where it was, an unfinished merge is gone without a trace.
+ *
+ * On a hot standby the startup process flushes and notes fates, in the order
+ * of the log; workers there only merge, because files would pile up else.
+ * What a merge leaves out must be settled for the standby's own snapshots,
+ * the log is "flushed" by moving the minimum recovery point (S5), and redo
+ * waits for a moment when a worker is at the manifest (redo.c).
+ *
+ * Keeps: S3, S4, S5, S13.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -25,9 +37,42 @@
 #include "flowdb_shmem.h"
 
 #define WORK_INTERVAL_MS 1000	  /* look without being woken */
-#define WARNING_INTERVAL_MS 60000 /* about a flush that keeps failing */
+#define BUSY_INTERVAL_MS 20		  /* another process is at the same */
+#define WARNING_INTERVAL_MS 60000 /* about what keeps failing */
+#define RETRY_MAX_MS 60000		  /* a merge that failed is tried again */
+
+/* Length of a step of a merge, alone and beside a worker that flushes. */
+#define BUDGET_ALONE_US 20000
+#define BUDGET_US 50000
+
+/* Merges of different databases that one worker has under way: each holds
+ * files and memory. */
+#define MAX_MERGES 4
 
 PGDLLEXPORT void flowdb_worker_main(Datum arg);
+
+/* What this worker knows about the database of a slot. */
+typedef struct Job
+{
+	FlowDbShared *shared; /* whom all this is about */
+	bool pending;		  /* this process has a merge under way */
+	int retry_ms;		  /* pause after the last failure, 0: none */
+	TimestampTz retry_at; /* merge not before this */
+	TimestampTz flush_at; /* flush not before this */
+	TimestampTz gc_at;	  /* when expired SSTables were last looked for */
+	int policy;			  /* handed to the engine, -1: none */
+} Job;
+
+typedef enum WorkResult
+{
+	WORK_NONE, /* nothing was to do */
+	WORK_BUSY, /* not now, but soon */
+	WORK_DONE, /* something was, and there may be more */
+	WORK_FAILED
+} WorkResult;
+
+static Job jobs[FLOWDB_MAX_DATABASES];
+static bool merges; /* this worker does */
 
 static void
 worker_exit(int code, Datum arg)
@@ -50,25 +95,38 @@ warn_about(FlowStatus st)
 	flowdb_report_at(WARNING, st);
 }
 
-typedef enum WorkResult
+/* The job of a slot whose database is db; a new one for a new database. */
+static Job *
+job_of(int slot, FlowDb *db)
 {
-	WORK_NONE, /* nothing was to do */
-	WORK_DONE, /* something was, and there may be more */
-	WORK_FAILED
-} WorkResult;
+	Job *job = &jobs[slot];
+
+	if (job->shared != flow_shared(db))
+		*job = (Job){.shared = flow_shared(db),
+					 .gc_at = GetCurrentTimestamp(),
+					 .policy = -1};
+	return job;
+}
+
+/* ----------------------------------------------------------------- flushing */
 
 /* Write the oldest frozen memtable of one database. */
 static WorkResult
-flush_database(FlowDb *db)
+flush_database(Job *job, FlowDb *db)
 {
-	FlowStatus st = flow_flush_step(db);
+	TimestampTz now = GetCurrentTimestamp();
+	FlowStatus st;
 
+	if (now < job->flush_at)
+		return WORK_NONE;
+	st = flow_flush_step(db);
 	CHECK_FOR_INTERRUPTS();
 	if (st == FLOW_OK)
 		return WORK_DONE;
 	if (st == FLOW_END || st == FLOW_BUSY || st == FLOW_INTERRUPTED)
 		return WORK_NONE;
 	warn_about(st);
+	job->flush_at = TimestampTzPlusMilliseconds(now, WORK_INTERVAL_MS);
 	return WORK_FAILED;
 }
 
@@ -92,7 +150,7 @@ resolve_database(int slot, FlowDb *db)
 
 /* One round over all databases. */
 static WorkResult
-work(bool resolve)
+flush(bool resolve)
 {
 	int slots[FLOWDB_MAX_DATABASES];
 	int nslots = flowdb_loaded_slots(slots);
@@ -108,12 +166,169 @@ work(bool resolve)
 		/* a writer waits, maybe for buffers that an idle database holds */
 		if (pressure)
 			flowdb_report(flow_freeze(db, PG_UINT64_MAX));
-		result = Max(result, flush_database(db));
+		result = Max(result, flush_database(job_of(slots[i], db), db));
 		if (resolve)
 			resolve_database(slots[i], db);
 	}
 	return result;
 }
+
+/* ------------------------------------------------------------------ merging */
+
+/* A failure is followed by longer and longer pauses.  Damage does not heal:
+ * the merge's inputs stay, and so do reads that do not need the bad block. */
+static WorkResult
+merge_failed(Job *job, FlowStatus st)
+{
+	warn_about(st);
+	job->pending = false;
+	job->retry_ms =
+		st == FLOW_CORRUPT || st == FLOW_MISMATCH
+			? RETRY_MAX_MS
+			: Min(Max(job->retry_ms * 2, WORK_INTERVAL_MS), RETRY_MAX_MS);
+	job->retry_at =
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), job->retry_ms);
+	return WORK_NONE;
+}
+
+static WorkResult
+merge_step(Job *job, FlowDb *db)
+{
+	FlowMaintenance report = {0};
+	FlowStatus st;
+
+	flowdb_debug_point("worker-merge");
+	st = flow_maintenance_step(
+		db, flowdb_max_workers > 1 ? BUDGET_US : BUDGET_ALONE_US, &report);
+	CHECK_FOR_INTERRUPTS();
+	switch (st)
+	{
+		case FLOW_OK:
+			job->pending = report.pending;
+			job->retry_ms = 0;
+			return WORK_DONE;
+		case FLOW_END:
+			job->pending = false;
+			return WORK_NONE;
+		case FLOW_BUSY:
+		case FLOW_INTERRUPTED:
+			job->pending = report.pending;
+			return WORK_BUSY;
+		default:
+			return merge_failed(job, st);
+	}
+}
+
+/* Drop expired SSTables when it is time; merges do so too, but only where
+ * something else is to be done. */
+static void
+collect_garbage(Job *job, FlowDb *db)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint64_t purged;
+	FlowStatus st;
+
+	if (flowdb_gc_interval_secs == 0 ||
+		!TimestampDifferenceExceeds(job->gc_at, now,
+									flowdb_gc_interval_secs * 1000))
+		return;
+	st = flow_gc(db, &purged);
+	CHECK_FOR_INTERRUPTS();
+	if (st == FLOW_BUSY || st == FLOW_INTERRUPTED)
+		return; /* the next round does it */
+	job->gc_at = now;
+	if (st != FLOW_OK && st != FLOW_END)
+		warn_about(st);
+}
+
+/* flowdb.merge_policy may change while the server runs. */
+static void
+hand_on_policy(Job *job, FlowDb *db)
+{
+	FlowMergePolicy policy;
+	FlowStatus st;
+
+	if (job->policy == flowdb_merge_policy)
+		return;
+	flowdb_settings_policy(&policy);
+	st = flow_set_merge_policy(db, 0, &policy);
+	job->policy = flowdb_merge_policy;
+	if (st != FLOW_OK)
+		warn_about(st);
+}
+
+/* Has this worker something to merge in the database? */
+static bool
+wants_merge(Job *job, FlowDb *db, int nmerges)
+{
+	if (!flowdb_auto_compaction && job->pending)
+	{
+		flow_maintenance_cancel(db);
+		job->pending = false;
+	}
+	if (!flowdb_auto_compaction || GetCurrentTimestamp() < job->retry_at)
+		return false;
+	return job->pending || (nmerges < MAX_MERGES && flow_wants_maintenance(db));
+}
+
+static int
+count_merges(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+		n += jobs[i].pending;
+	return n;
+}
+
+/* A dropped database's merge goes with the handle. */
+static void
+forget_database(int slot)
+{
+	if (jobs[slot].pending)
+		flowdb_slot_forget(slot);
+	jobs[slot].pending = false;
+}
+
+/*
+ * One step, in the next database that has something to do: taking turns by
+ * steps, none waits for another's long merge.
+ */
+static WorkResult
+merge_somewhere(void)
+{
+	static int last;
+	WorkResult result = WORK_NONE;
+
+	for (int i = 1; i <= FLOWDB_MAX_DATABASES && result < WORK_DONE; i++)
+	{
+		int slot = (last + i) % FLOWDB_MAX_DATABASES;
+		FlowDb *db = NULL;
+		Job *job;
+
+		if (flowdb_slot_is_loaded(slot) && !flowdb_slot_is_broken(slot))
+			db = flowdb_slot_handle(slot);
+		if (db == NULL)
+		{
+			forget_database(slot);
+			continue;
+		}
+		job = job_of(slot, db);
+		hand_on_policy(job, db);
+		collect_garbage(job, db);
+		if (!wants_merge(job, db, count_merges()))
+			continue;
+		result = Max(result, merge_step(job, db));
+		if (result == WORK_DONE)
+		{
+			last = slot;
+			break;
+		}
+	}
+	return result;
+}
+
+/* --------------------------------------------------------------------- main */
 
 static void
 worker_start(int number)
@@ -127,13 +342,38 @@ worker_start(int number)
 	SpinLockAcquire(&flowdb_shared->mutex);
 	flowdb_shared->worker_latch[number] = MyLatch;
 	SpinLockRelease(&flowdb_shared->mutex);
+	merges = number > 0 || flowdb_max_workers == 1;
+}
+
+/* One round of all that this worker has to do now. */
+static WorkResult
+work(int number)
+{
+	static TimestampTz resolved_at = 0;
+	WorkResult result = WORK_NONE;
+
+	if (!RecoveryInProgress())
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		bool resolve = number == 0 && TimestampDifferenceExceeds(
+										  resolved_at, now, WORK_INTERVAL_MS);
+
+		if (resolve)
+		{
+			flowdb_debug_point("worker-resolve");
+			resolved_at = now;
+		}
+		result = flush(resolve);
+	}
+	if (merges && result != WORK_DONE)
+		result = Max(result, merge_somewhere());
+	return result;
 }
 
 void
 flowdb_worker_main(Datum arg)
 {
 	int number = DatumGetInt32(arg);
-	TimestampTz resolved_at = 0;
 	MemoryContext context = AllocSetContextCreate(
 		TopMemoryContext, "FlowDB worker", ALLOCSET_DEFAULT_SIZES);
 
@@ -141,9 +381,6 @@ flowdb_worker_main(Datum arg)
 	MemoryContextSwitchTo(context);
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		bool resolve = number == 0 && TimestampDifferenceExceeds(
-										  resolved_at, now, WORK_INTERVAL_MS);
 		WorkResult result;
 
 		CHECK_FOR_INTERRUPTS();
@@ -152,21 +389,18 @@ flowdb_worker_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (resolve)
-		{
-			flowdb_debug_point("worker-resolve");
-			resolved_at = now;
-		}
-		result = work(resolve);
+		result = work(number);
 		MemoryContextReset(context);
 		if (result == WORK_DONE)
 			continue;
 
 		/* after a failure the latch must not make this a busy loop */
 		(void) WaitLatch(MyLatch,
-						 (result == WORK_NONE ? WL_LATCH_SET : 0) | WL_TIMEOUT |
-							 WL_EXIT_ON_PM_DEATH,
-						 WORK_INTERVAL_MS, PG_WAIT_EXTENSION);
+						 (result == WORK_FAILED ? 0 : WL_LATCH_SET) |
+							 WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 result == WORK_BUSY ? BUSY_INTERVAL_MS
+											 : WORK_INTERVAL_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }
@@ -191,7 +425,7 @@ flowdb_workers_register(void)
 		BackgroundWorker worker = {
 			.bgw_flags =
 				BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
-			.bgw_start_time = BgWorkerStart_RecoveryFinished,
+			.bgw_start_time = BgWorkerStart_ConsistentState,
 			.bgw_restart_time = 1,
 			.bgw_main_arg = Int32GetDatum(i)};
 

@@ -15,8 +15,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_foreign_server.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -206,22 +209,63 @@ mark_level(XactBuffer *xb)
 	xb->nmarks++;
 }
 
+/* The buffer for a write of this (sub)transaction to a database. */
+static XactBuffer *
+begin_write(Oid serverid, FlowDb *db)
+{
+	XactBuffer *xb = find_buffer(serverid);
+
+	if (xb == NULL)
+		xb = make_buffer(serverid, db);
+	mark_level(xb);
+	return xb;
+}
+
+/* A write is in the buffer: hand over what may not wait. */
+static void
+end_write(XactBuffer *xb)
+{
+	if (write_through || flow_txbuf_bytes(xb->buf) >
+							 (Size) flowdb_transaction_buffer_kb * (Size) 1024)
+		push(xb);
+}
+
 void
 flowdb_xact_add(Oid serverid, FlowDb *db, FlowOp op, uint32 store_id,
 				const void *key, Size key_bytes, int64 ts, int64 expire_at,
 				const void *value, Size value_bytes, CommandId cid)
 {
 	uint64 xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
-	XactBuffer *xb = find_buffer(serverid);
+	XactBuffer *xb = begin_write(serverid, db);
 
-	if (xb == NULL)
-		xb = make_buffer(serverid, db);
-	mark_level(xb);
 	flowdb_report(flow_txbuf_add(xb->buf, op, store_id, key, key_bytes, ts,
 								 expire_at, value, value_bytes, xid, cid));
-	if (write_through || flow_txbuf_bytes(xb->buf) >
-							 (Size) flowdb_transaction_buffer_kb * (Size) 1024)
-		push(xb);
+	end_write(xb);
+}
+
+void
+flowdb_xact_delete_range(Oid serverid, FlowDb *db, uint32 store_id,
+						 const FlowRect *rect, CommandId cid)
+{
+	uint64 xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+	XactBuffer *xb = begin_write(serverid, db);
+
+	flowdb_report(flow_txbuf_delete_range(xb->buf, store_id, rect, xid, cid));
+	end_write(xb);
+}
+
+/*
+ * The tag has less than 16 bits for a store: two may share a lock, which costs
+ * a wait and nothing else.  A lock that is held already is found in a local table.
+ */
+void
+flowdb_lock_store(Oid serverid, uint32 store_id, LOCKMODE mode)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ForeignServerRelationId, serverid,
+					   1 + (store_id - 1) % (FLOWDB_LOCK_DEFINE - 1));
+	(void) LockAcquire(&tag, mode, false, false);
 }
 
 FlowTxBuf *
@@ -285,7 +329,13 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
 			flowdb_forget_kept();
+			flowdb_forget_reader();
+			flowdb_backup_transaction_ended();
+			flowdb_maintenance_ended();
 			forget_buffers();
 			break;
 		default:

@@ -16,7 +16,8 @@ my $seed = $ENV{FLOWDB_SEED} // (time() * 1000 + $$) % 2**31;
 diag("FLOWDB_SEED=$seed");
 srand($seed);
 
-my $node = new_node('damage', "max_connections = 20\n");
+# A cached block would be right whatever becomes of the file.
+my $node = new_node('damage', "max_connections = 20\nflowdb.block_cache = 0\n");
 my @verbose = (extra_params => [ '-v', 'VERBOSITY=verbose' ]);
 my ($rc, $out, $err);
 

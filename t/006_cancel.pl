@@ -190,8 +190,15 @@ SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%never%'
 AND wait_event_type = 'Extension' AND pid <> pg_backend_pid()
 EOC
     });
-my $job = start_sql($node, some_rows(1));
-ok(wait_until(sub { sql_running($job) }, 'a writer'), 'a writer waits');
+
+# One row may still fit; these do not.
+my $job = start_sql($node,
+    "SET flowdb.transaction_buffer = '1MB'; " . some_rows(150_000));
+ok( wait_for_sql($node, <<'EOC', 1),
+SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Extension'
+AND query LIKE 'INSERT INTO t %' AND pid <> pg_backend_pid()
+EOC
+    'a writer waits');
 sleep(1);
 ok(sql_running($job), 'as long as it takes');
 is($node->safe_psql('postgres', "SELECT count(*) FROM t WHERE key = 'never'"),

@@ -4,7 +4,8 @@
 # Transaction i of client k writes rows of key "ck-i" whose column n is i, and
 # says "ack i" once its COMMIT was answered.  What must never be seen has the
 # note 'never'.  The row ('hot', k) is upserted by client k alone, ('hot', 0)
-# by all.
+# by all.  With ranges, transactions also delete ranges, write rows that expire
+# and delete what an earlier one has written, while stores are compacted.
 package FlowdbLoad;
 
 use strict;
@@ -14,11 +15,12 @@ use FlowdbTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# new(NODE, CLIENTS): a load for tables in server "flow".
+# new(NODE, CLIENTS, ranges => 1): a load for tables in server "flow".
 sub new
 {
-    my ($class, $node, $clients) = @_;
+    my ($class, $node, $clients, %params) = @_;
     return bless {
+        ranges => $params{ranges},
         node => $node,
         clients => $clients,
         last => [ (0) x ($clients + 1) ],    # transactions made so far
@@ -33,10 +35,28 @@ sub new_table
 
     $self->{table} = 'load' . ++$self->{tables};
     create_twins($self->{node}, $self->{table});
+    $self->create_mortal if $self->{ranges};
     $self->{rows} = {};    # key -> rows; committed for certain
     $self->{hot} = {};     # client -> n of its hot row
     $self->{shared} = {};  # keys that may own the shared hot row
     return $self->{table};
+}
+
+# The same store as a table whose rows may expire.
+sub create_mortal
+{
+    my ($self) = @_;
+
+    $self->{node}->safe_psql('postgres', <<"EOC");
+SELECT '$self->{table}'::regclass::oid AS store \\gset
+CREATE FOREIGN TABLE $self->{table}_mortal (
+    key text OPTIONS (role 'key') COLLATE "C" NOT NULL,
+    ts bigint OPTIONS (role 'time') NOT NULL,
+    n bigint, note text,
+    until timestamptz OPTIONS (role 'expire_at'))
+    SERVER flow OPTIONS (store :'store');
+EOC
+    return;
 }
 
 # ---------------------------------------------------------------- transactions
@@ -92,6 +112,25 @@ sub failing
 
 my $early = "SET LOCAL flowdb.transaction_buffer = '64kB';\n";
 my $wide = "repeat(md5(g::text), 3)";
+
+# Deletes the times [from, to) of a key from both; all of them without.
+sub delete_range
+{
+    my ($self, $key, $from, $to) = @_;
+    my $times = defined $from ? ", '$from', '$to'" : '';
+    my $where = defined $from ? " AND ts >= $from AND ts < $to" : '';
+
+    return ("SELECT flowdb_delete_range('$self->{table}', '$key', '$key!'$times);\n",
+        "DELETE FROM $self->{table}_heap WHERE key = '$key'$where;\n");
+}
+
+# A row that expires, in FlowDB only: it is one that is never seen again.
+sub mortal
+{
+    my ($self, $key, $ts, $i, $until) = @_;
+    return "INSERT INTO $self->{table}_mortal VALUES ('$key', $ts, $i, 'never', "
+      . "clock_timestamp() + interval '$until');\n";
+}
 
 # Each: (number of rows that are there after COMMIT, whose hot row, SQL...).
 my %kinds = (
@@ -177,6 +216,63 @@ my %kinds = (
     },
 );
 
+# The lock for deleting a range comes first in its transaction: who asks for
+# it after an INSERT may meet another who does the same.
+my %range_kinds = (
+    range => sub {
+        my ($self, $k, $i, $key) = @_;
+        return (8, undef, $self->delete_range($key),
+            $self->rows($key, $i, 1, 20, "'never'"),
+            $self->delete_range($key),
+            $self->rows($key, $i, 1, 10, "'a'"),
+            $self->delete_range($key, 8, 10),
+            "SAVEPOINT a;\n",
+            $self->delete_range($key),
+            $self->rows($key, $i, 1, 3, "'never'"),
+            "ROLLBACK TO a;\n");
+    },
+    range_rollback => sub {
+        my ($self, $k, $i, $key) = @_;
+        return (0, undef, rand() < 0.3 ? $early : '',
+            $self->delete_range("c$k-" . ($i - 1)),
+            $self->rows($key, $i, 1, rand() < 0.5 ? 5 : 2000, "'never'"),
+            'ROLLBACK');
+    },
+    range_earlier => sub {
+        my ($self, $k, $i, $key) = @_;
+        $self->{deletes} = "c$k-" . ($i - 1);
+        return (2, undef, $self->delete_range("c$k-" . ($i - 1)),
+            $self->rows($key, $i, 1, 2, "'range'"));
+    },
+    range_early => sub {
+        my ($self, $k, $i, $key) = @_;
+        return (500, undef, $early, $self->delete_range($key),
+            $self->rows($key, $i, 1, 2000, "repeat('never', 20)"),
+            $self->delete_range($key, 501, 5000),
+            $self->rows($key, $i, 1, 500, $wide));
+    },
+    mortal => sub {
+        my ($self, $k, $i, $key) = @_;
+        return (3, undef, $self->rows($key, $i, 1, 3, "'a'"),
+            $self->mortal($key, 10, $i, '-1 s'),
+            $self->mortal($key, 11, $i, '200 ms'),
+            "INSERT INTO $self->{table} VALUES ('$key', 12, $i, 'never');\n",
+            $self->mortal($key, 12, $i, rand() < 0.5 ? '-1 s' : '200 ms'));
+    },
+    long_lived => sub {
+        my ($self, $k, $i, $key) = @_;
+        my $source = "SELECT '$key', g, $i, 'long' FROM generate_series(1, 20) g";
+        return (20, undef, $self->mortal($key, 1, $i, '100 ms'),
+            "INSERT INTO $self->{table}_heap $source;\n",
+            "INSERT INTO $self->{table}_mortal "
+              . "SELECT s.*, now() + interval '1 day' FROM ($source) s;\n");
+    },
+);
+
+my @range_weights = (
+    [ mortal => 8 ], [ range_earlier => 6 ], [ range => 4 ], [ long_lived => 4 ],
+    [ range_rollback => 2 ], [ range_early => 1 ],);
+
 my @weights = (
     [ small => 40 ], [ multi => 12 ], [ hot => 12 ], [ shared => 8 ],
     [ savepoint => 8 ], [ rollback => 6 ], [ fail => 4 ],
@@ -185,14 +281,15 @@ my @weights = (
 
 sub random_kind
 {
-    my $x = rand(99);
+    my ($self) = @_;
+    my $x = rand($self->{ranges} ? 124 : 99);
 
-    foreach my $weight (@weights)
+    foreach my $weight (@weights, @range_weights)
     {
         $x -= $weight->[1];
-        return $weight->[0] if $x < 0;
+        return $kinds{ $weight->[0] } // $range_kinds{ $weight->[0] } if $x < 0;
     }
-    return 'small';
+    return $kinds{small};
 }
 
 # Transaction i of client k, its SQL; what it should do is noted.
@@ -200,25 +297,33 @@ sub transaction
 {
     my ($self, $k, $i) = @_;
     my $key = "c$k-$i";
-    my ($rows, $hot, @sql) = $kinds{ random_kind() }->($self, $k, $i, $key);
+    my ($rows, $hot, @sql) = $self->random_kind->($self, $k, $i, $key);
     my $end = $sql[-1] eq 'ROLLBACK' ? pop @sql : 'COMMIT';
 
-    $self->{plan}[$k]{$i} = { rows => $rows, hot => $hot };
+    $self->{plan}[$k]{$i} =
+      { rows => $rows, hot => $hot, deletes => delete $self->{deletes} };
     return join('', "BEGIN;\n", @sql, "$end;\n\\warn ack $i\n");
 }
 
 # ------------------------------------------------------------------ the clients
 
-# Checkpoints and flushes, until the server or the clients are gone.
+# Checkpoints, flushes and compactions, until the server or the clients are
+# gone.
 sub disturbance
 {
+    my ($self) = @_;
+    my @calls = map { "SELECT flowdb_$_" }
+      $self->{ranges}
+      ? ("flush('flow')", "compact('flow')", "gc('flow')",
+        "maintenance('flow', '20 ms')")
+      : ("flush('flow')");
     my @sql = ("\\set ON_ERROR_STOP 0\n");
 
     foreach (1 .. 100)
     {
         push @sql,
           sprintf("SELECT pg_sleep(%.3f);\n", rand(0.25)),
-          rand() < 0.4 ? "CHECKPOINT;\n" : "SELECT flowdb_flush('flow');\n";
+          rand() < 0.4 ? "CHECKPOINT;\n" : $calls[ int(rand(@calls)) ] . ";\n";
     }
     return join('', @sql);
 }
@@ -237,7 +342,7 @@ sub start
         my @sql = map { $self->transaction($k, $_) } $first .. $last;
         $self->{job}[$k] = start_sql($self->{node}, join('', @sql));
     }
-    $self->{disturber} = start_sql($self->{node}, disturbance());
+    $self->{disturber} = start_sql($self->{node}, $self->disturbance);
     return;
 }
 
@@ -293,6 +398,7 @@ sub note_committed
 
         next if $i > $there || $plan->{rows} == 0;
         $self->{rows}{"c$k-$i"} = $plan->{rows};
+        delete $self->{rows}{ $plan->{deletes} } if defined $plan->{deletes};
         next unless defined $plan->{hot};
         $self->{hot}{$k} = $i if $plan->{hot} == $k;
         $self->{shared}{"c$k-$i"} = 1 if $plan->{hot} == 0;

@@ -25,6 +25,7 @@ typedef struct TestOp
 	int64_t expire_at;
 	uint8_t value[300];
 	uint32_t value_bytes;
+	bool open;
 } TestOp;
 
 static size_t biggest_alloc;
@@ -48,7 +49,24 @@ random_time(CheckRandom *r)
 	return INT64_C(1700000000000000) + (int64_t) check_below(r, 1000000);
 }
 
-/* Operations with rising (store, key, ts) inside a step. */
+/* A range tombstone of any store: key_hi in value, its times in ts and
+ * expire_at. */
+static void
+make_tomb(CheckRandom *r, TestOp *o)
+{
+	o->op = FLOW_DELETE_RANGE;
+	o->store_id = 1 + (uint32_t) check_below(r, 5);
+	o->key_bytes = (uint32_t) check_below(r, 20);
+	o->open = check_below(r, 3) == 0;
+	o->value_bytes = o->open ? 0 : (uint32_t) check_below(r, 20);
+	o->ts = random_time(r);
+	o->expire_at = random_time(r);
+	for (uint32_t i = 0; i < 20; i++)
+		o->key[i] = o->value[i] = (uint8_t) check_below(r, 3);
+}
+
+/* Operations with rising (store, key, ts) inside a step, behind range
+ * tombstones in any order. */
 static uint32_t
 make_ops(CheckRandom *r, TestOp *ops)
 {
@@ -59,6 +77,8 @@ make_ops(CheckRandom *r, TestOp *ops)
 	for (uint32_t step = 0; step < nsteps; step++)
 	{
 		uint32_t cid = (uint32_t) check_random(r);
+		uint32_t tombs =
+			check_below(r, 2) ? (uint32_t) check_below(r, per_step + 1) : 0;
 
 		for (uint32_t i = 0; i < per_step; i++)
 		{
@@ -68,6 +88,11 @@ make_ops(CheckRandom *r, TestOp *ops)
 			o->step = step;
 			o->cid = cid;
 			o->op = check_below(r, 4) ? FLOW_PUT : FLOW_DELETE;
+			if (i < tombs)
+			{
+				make_tomb(r, o);
+				continue;
+			}
 			o->store_id = 1 + i / 16;
 			o->key_bytes = i % 16 == 0 ? 0 : 2 + (uint32_t) check_below(r, 20);
 			o->key[0] = (uint8_t) (i % 16);
@@ -92,6 +117,15 @@ encode(FlowBatchWriter *bw, uint64_t xid, const TestOp *ops, uint32_t n)
 
 		if (i == 0 || o->step != ops[i - 1].step)
 			CHECK_OK(flowi_batch_step(bw, o->cid));
+		if (o->op == FLOW_DELETE_RANGE)
+		{
+			FlowRect rect = {o->key,	   o->open ? NULL : o->value,
+							 o->key_bytes, o->value_bytes,
+							 o->ts,		   o->expire_at};
+
+			CHECK_OK(flowi_batch_add_tomb(bw, o->store_id, &rect));
+			continue;
+		}
 		CHECK_OK(flowi_batch_add(bw, o->op, o->store_id, o->key, o->key_bytes,
 								 o->ts, o->expire_at, o->value,
 								 o->value_bytes));
@@ -103,6 +137,7 @@ check_ops(const FlowBatchHeader *hdr, const uint8_t *payload, const TestOp *ops,
 		  uint32_t n)
 {
 	FlowBatchCursor c;
+	uint32_t ntombs = 0;
 
 	flowi_batch_cursor_init(&c, hdr, payload);
 	for (uint32_t i = 0; i < n; i++)
@@ -116,11 +151,13 @@ check_ops(const FlowBatchHeader *hdr, const uint8_t *payload, const TestOp *ops,
 		CHECK(c.key_bytes == o->key_bytes);
 		CHECK(memcmp(c.key, o->key, o->key_bytes) == 0);
 		CHECK(c.value_bytes == o->value_bytes);
-		CHECK((c.value == NULL) == (o->op == FLOW_DELETE));
+		CHECK((c.value == NULL) == (o->op == FLOW_DELETE || o->open));
+		ntombs += c.op == FLOW_DELETE_RANGE;
 		CHECK(o->value_bytes == 0 ||
 			  memcmp(c.value, o->value, o->value_bytes) == 0);
 	}
 	CHECK_STATUS(flowi_batch_cursor_next(&c), FLOW_END);
+	CHECK(hdr->ntombs == ntombs);
 }
 
 /* Decode to the end, whatever it is; every byte it points to is read. */
@@ -304,6 +341,92 @@ test_limits(FlowEnv *env)
 	check_passed("batch limits");
 }
 
+/* Status of a walk over a hand-made batch. */
+static FlowStatus
+walk(FlowEnv *env, const uint8_t *rec, size_t rec_bytes)
+{
+	FlowBatchHeader hdr;
+	const uint8_t *payload;
+	void *owned;
+	FlowBatchCursor c;
+	FlowStatus st;
+
+	CHECK_OK(flowi_batch_open(env, rec, rec_bytes, &hdr, &payload, &owned));
+	flowi_batch_cursor_init(&c, &hdr, payload);
+	while ((st = flowi_batch_cursor_next(&c)) == FLOW_OK)
+		;
+	env->free(env, owned);
+	return st;
+}
+
+/* Bytes as FORMAT.md has them; where range tombstones may stand. */
+static void
+test_tombs(FlowEnv *env)
+{
+	/* xid 0, 1 step, 2 operations, 1 range tombstone, 11 bytes: */
+	uint8_t rec[] = {1,	   2, 0, 0,	  1,  2,   1, 11,
+					 0x3c, 9, 3, 0,	  1,  'k', /* [k, .. at times 0 to MAX */
+					 0x01, 2, 2, 'a', 'b'};	   /* delete (ab, 1) */
+	FlowRect rect = {(const uint8_t *) "k", NULL, 1, 0, 0, INT64_MAX};
+	static const uint8_t long_key[FLOW_MAX_KEY + 1];
+	FlowBatchWriter *bw;
+	FlowBatchHeader hdr;
+	const uint8_t *payload;
+	const void *made;
+	size_t made_bytes;
+	char desc[128];
+
+	CHECK_OK(flowi_batch_writer_create(env, &bw));
+	CHECK_OK(flowi_batch_step(bw, 9));
+	CHECK_OK(flowi_batch_add_tomb(bw, 3, &rect));
+	CHECK_OK(flowi_batch_add(bw, FLOW_DELETE, 3, (const uint8_t *) "ab", 2, 1,
+							 FLOW_NEVER, NULL, 0));
+	/* behind other operations only in a step of its own */
+	CHECK_STATUS(flowi_batch_add_tomb(bw, 3, &rect), FLOW_INVALID);
+	CHECK_OK(flowi_batch_finish(bw, &made, &made_bytes, &hdr, &payload));
+	rec[8] = 0x1c | 0x20; /* STEP, STORE, RANGE, OPEN */
+	CHECK(made_bytes == sizeof(rec) && memcmp(made, rec, sizeof(rec)) == 0);
+	CHECK_STATUS(walk(env, rec, sizeof(rec)), FLOW_END);
+	flow_record_desc(rec, sizeof(rec), desc, sizeof(desc));
+	CHECK(strcmp(desc, "batch: xid 0, steps 1, operations 2, "
+					   "range tombstones 1, 11 bytes") == 0);
+	CHECK_OK(flowi_batch_step(bw, 9));
+	CHECK_OK(flowi_batch_add_tomb(bw, 3, &rect));
+	rect.key_lo = long_key;
+	rect.key_lo_bytes = FLOW_MAX_KEY + 1;
+	CHECK_STATUS(flowi_batch_add_tomb(bw, 3, &rect), FLOW_INVALID);
+	rect.key_lo_bytes = 0;
+	rect.key_hi = long_key;
+	rect.key_hi_bytes = FLOW_MAX_KEY + 1;
+	CHECK_STATUS(flowi_batch_add_tomb(bw, 3, &rect), FLOW_INVALID);
+	flowi_batch_writer_free(bw);
+
+	rec[6] = 0; /* fewer, and more, than there are */
+	CHECK_STATUS(walk(env, rec, sizeof(rec)), FLOW_CORRUPT);
+	rec[6] = 2;
+	CHECK_STATUS(walk(env, rec, sizeof(rec)), FLOW_CORRUPT);
+	rec[6] = 1;
+	rec[8] = 0x1d | 0x20; /* a range and a record at once */
+	CHECK_STATUS(walk(env, rec, sizeof(rec)), FLOW_CORRUPT);
+	rec[8] = 0x0d | 0x20; /* an open record */
+	CHECK_STATUS(walk(env, rec, sizeof(rec)), FLOW_CORRUPT);
+	rec[8] = 0x0d; /* a range behind a record */
+	rec[14] = 0x30;
+	CHECK_STATUS(walk(env, rec, sizeof(rec)), FLOW_CORRUPT);
+	rec[14] = 0x38; /* in a step of its own; its command id stands there */
+	CHECK(rec[15] == 2);
+	rec[4] = 2;
+	rec[15] = 0;
+	rec[16] = 0;
+	rec[17] = 1;
+	CHECK_STATUS(walk(env, rec, sizeof(rec)), FLOW_CORRUPT); /* no store */
+	rec[1] = 1; /* another version */
+	CHECK_STATUS(flowi_batch_open(env, rec, sizeof(rec), &hdr, &payload,
+								  (void *[]){NULL}),
+				 FLOW_MISMATCH);
+	check_passed("range tombstones in batches");
+}
+
 static void
 test_no_memory(FlowEnv *env)
 {
@@ -435,6 +558,7 @@ main(int argc, char **argv)
 	test_random(env, &r);
 	env->alloc = real_alloc;
 	test_limits(env);
+	test_tombs(env);
 	test_no_memory(env);
 	test_store(env);
 	flow_env_posix_free(env);

@@ -90,4 +90,14 @@ check_seed(int argc, char **argv)
 	return r;
 }
 
+/* Close and free; the status of the close. */
+static inline FlowStatus
+close_free(FlowDb *db)
+{
+	FlowStatus st = db ? flow_close(db) : FLOW_OK;
+
+	flow_free(db);
+	return st;
+}
+
 #endif /* FLOW_TEST_CHECK_H */

@@ -73,7 +73,7 @@ write_all(void)
 			}
 		}
 		began = now_ns();
-		CHECK_OK(flow_write_batch(t.db, store, r, BATCH));
+		CHECK_OK(flow_write_batch(t.db, store, r, BATCH, NULL));
 		spent += now_ns() - began;
 	}
 	printf("%-28s %8.1f ns\n", "write, a row of 1000", spent / (double) nrows);
@@ -140,7 +140,7 @@ main(int argc, char **argv)
 	get_all("get, memtable", false);
 	get_all("get latest, memtable", true);
 	began = now_ns();
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	report("flush", began, nrows);
 	scan_all("scan, SSTable", false);
 	scan_all("scan, SSTable", false);

@@ -122,24 +122,24 @@ test_embedded(void)
 	opts.create = true;
 	CHECK_OK(flow_open(env, "tmp_embedded", &opts, &db));
 	CHECK_OK(flow_store_define(db, "s", "blob", 4, &store));
-	CHECK_OK(flow_write_batch(db, store, &r, 1));
-	CHECK_OK(flow_close(db));
+	CHECK_OK(flow_write_batch(db, store, &r, 1, NULL));
+	CHECK_OK(close_free(db));
 
 	opts.create = false;
 	CHECK_OK(flow_open(env, "tmp_embedded", &opts, &db));
 	CHECK_OK(flow_store_find(db, "s", &store, NULL, NULL));
 	CHECK_TEXT(test_all(&(TestDb){.db = db}, store), "k@1=v ");
-	CHECK_OK(flow_close(db));
-	CHECK_OK(flow_close(NULL));
+	CHECK_OK(close_free(db));
+	CHECK_OK(close_free(NULL));
 	flow_env_posix_free(env);
 
 	/* a new process: its log begins again, and must not reuse sequences */
 	CHECK_OK(flow_env_posix_create(REGION_BYTES, &env));
 	CHECK_OK(flow_open(env, "tmp_embedded", &opts, &db));
 	r = test_record("k", 1, "new");
-	CHECK_OK(flow_write_batch(db, store, &r, 1));
+	CHECK_OK(flow_write_batch(db, store, &r, 1, NULL));
 	CHECK_TEXT(test_all(&(TestDb){.db = db}, store), "k@1=new ");
-	CHECK_OK(flow_close(db));
+	CHECK_OK(close_free(db));
 	flow_env_posix_free(env);
 	CHECK(system("rm -rf ./tmp_embedded") == 0);
 	check_passed("open and close");
@@ -243,31 +243,31 @@ test_batches(void)
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = spec.store_id = test_store(&t, "s");
 
-	CHECK_OK(flow_write_batch(t.db, s, NULL, 0));
-	CHECK_STATUS(flow_write_batch(t.db, s + 1, r, 0), FLOW_OK);
+	CHECK_OK(flow_write_batch(t.db, s, NULL, 0, NULL));
+	CHECK_STATUS(flow_write_batch(t.db, s + 1, r, 0, NULL), FLOW_OK);
 	r[0] = test_record("k", 1, "x");
-	CHECK_STATUS(flow_write_batch(t.db, s + 1, r, 1), FLOW_INVALID);
+	CHECK_STATUS(flow_write_batch(t.db, s + 1, r, 1, NULL), FLOW_INVALID);
 
 	/* any order; the last of equals wins; empty key and value */
 	r[0] = test_record("b", 1, "old");
 	r[1] = test_record("a", 2, "a2");
 	r[2] = test_record("b", 1, "new");
 	r[3] = test_record("", -5, "");
-	CHECK_OK(flow_write_batch(t.db, s, r, 4));
+	CHECK_OK(flow_write_batch(t.db, s, r, 4, NULL));
 	CHECK_TEXT(test_all(&t, s), "@-5= a@2=a2 b@1=new ");
-	CHECK_OK(flow_delete_batch(t.db, s, &r[1], 2));
+	CHECK_OK(flow_delete_batch(t.db, s, &r[1], 2, NULL));
 	CHECK_TEXT(test_all(&t, s), "@-5= ");
 
 	memset(big, 'k', sizeof(big) - 1);
 	r[0] = test_record(big, 1, "x");
-	CHECK_STATUS(flow_write_batch(t.db, s, r, 1), FLOW_INVALID);
+	CHECK_STATUS(flow_write_batch(t.db, s, r, 1, NULL), FLOW_INVALID);
 	r[0].key_bytes = FLOW_MAX_KEY;
-	CHECK_OK(flow_write_batch(t.db, s, r, 1));
+	CHECK_OK(flow_write_batch(t.db, s, r, 1, NULL));
 	big[FLOW_MAX_KEY] = '\0';
 	CHECK_TEXT(test_get(&t, &spec, big, 1), "x");
 	r[0] = test_record("k", 1, "x");
 	r[0].value_bytes = FLOW_MAX_VALUE + 1;
-	CHECK_STATUS(flow_write_batch(t.db, s, r, 1), FLOW_INVALID);
+	CHECK_STATUS(flow_write_batch(t.db, s, r, 1, NULL), FLOW_INVALID);
 
 	flow_stats(t.db, &stats);
 	CHECK(stats.stores == 1 && stats.records_written == 6);
@@ -299,7 +299,7 @@ test_full_buffers(void)
 		r = test_record(key, i, NULL);
 		r.value = value;
 		r.value_bytes = bytes;
-		CHECK_OK(flow_write_batch(t.db, s, &r, 1));
+		CHECK_OK(flow_write_batch(t.db, s, &r, 1, NULL));
 	}
 	flow_stats(t.db, &stats);
 	CHECK(stats.flushes > 0 && stats.sstables > 0);
@@ -360,10 +360,10 @@ test_x07(void)
 		s = spec.store_id = test_store(&t, "s");
 		test_put(&t, s, "k", 1, "v1");
 		if (flush & 1)
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 		test_put_expiring(&t, s, "k", 1, "v2", 1000);
 		if (flush & 2)
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 		CHECK_TEXT(test_rows(&t, &spec), "");
 		CHECK(test_get(&t, &spec, "k", 1) == NULL);
 		CHECK(test_latest(&t, &spec, "k") == NULL);
@@ -385,11 +385,11 @@ test_x08(void)
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = spec.store_id = test_store(&t, "s");
 	test_put(&t, s, "k", 1, "v1");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	test_put(&t, s, "k", 1, "v2");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	test_put(&t, s, "k", 1, "v3");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	for (int i = 0; i < 2; i++)
 	{
 		CHECK_TEXT(test_get(&t, &spec, "k", 1), "v3");
@@ -429,7 +429,7 @@ test_x09(void)
 		CHECK(test_get(&t, &spec, "k", 11) == NULL);
 		CHECK(test_get(&t, &spec, "j", 5) == NULL);
 		CHECK_TEXT(test_latest(&t, &spec, "k"), "10=v10");
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	}
 	test_close(&t);
 	check_passed("X09 a key over many blocks");
@@ -449,13 +449,13 @@ test_x10(void)
 		test_put(&t, s, "k", 1, "v1");
 		test_put(&t, s, "k", 2, "v2");
 		if (flush & 1)
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 		test_put(&t, s, "k", 3, "v3");
 		if (flush & 2)
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 		test_delete(&t, s, "k", 3);
 		if (flush & 4)
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 		CHECK_TEXT(test_latest(&t, &spec, "k"), "2=v2");
 		CHECK(test_get(&t, &spec, "k", 3) == NULL);
 		test_delete(&t, s, "k", 2);
@@ -553,7 +553,7 @@ test_x17(void)
 	test_put(&t, s, "k", 1, "v2");
 	test_crash(&t);
 	CHECK_TEXT(test_get(&t, &spec, "k", 1), "v2");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	test_put(&t, s, "k", 1, "v3");
 	test_crash(&t); /* v1 and v2 are skipped, v3 is not */
 	CHECK_TEXT(test_get(&t, &spec, "k", 1), "v3");
@@ -574,7 +574,7 @@ test_positions(void)
 
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = test_store(&t, "s");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK(flow_oldest_unflushed(t.sh) == UINT64_MAX);
 	before = t.env->log_bound(t.env);
 	test_put(&t, s, "a", 1, "x");
@@ -593,7 +593,7 @@ test_positions(void)
 	flow_stats(t.db, &stats);
 	CHECK(stats.flushed_pos == before && stats.sstables == 1);
 	CHECK(stats.memtable_records == 1 && stats.sstable_records == 1);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK(flow_oldest_unflushed(t.sh) == UINT64_MAX);
 	test_close(&t);
 	check_passed("positions");
@@ -636,11 +636,11 @@ test_orphans(void)
 
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = test_store(&t, "s");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	shell(&t, "cp -r %s/INDEX %s.before");
 	start = t.env->log_bound(t.env);
 	test_put(&t, s, "k", 1, "v");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flow_stats(t.db, &stats);
 	CHECK(stats.sstables == 1);
 	flowi_version_path(t.dir, t.sh->version->sst[0]->info.id, path);
@@ -679,11 +679,11 @@ test_orphan_errors(void)
 
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = test_store(&t, "s");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	shell(&t, "cp -r %s/INDEX %s.before");
 	start = t.env->log_bound(t.env);
 	test_put(&t, s, "k", 1, "v");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flowi_version_path(t.dir, t.sh->version->sst[0]->info.id, path);
 	test_unload(&t);
 	shell(&t, "mv %s/INDEX %s.after && cp -r %s.before %s/INDEX");
@@ -705,7 +705,7 @@ test_orphan_errors(void)
 	CHECK(failed >= 8);
 	/* nor because a newer version has written it */
 	snprintf(command, sizeof(command),
-			 "printf '\\002' | dd of=%s bs=1 conv=notrunc status=none "
+			 "printf '\\377' | dd of=%s bs=1 conv=notrunc status=none "
 			 "seek=$(( $(stat -c %%s %s) - 24 ))",
 			 path, path);
 	CHECK(system(command) == 0);
@@ -727,7 +727,7 @@ test_damaged(void)
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = test_store(&t, "s");
 	test_put(&t, s, "k", 1, "v");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flowi_version_path(t.dir, t.sh->version->sst[0]->info.id, path);
 	test_unload(&t);
 
@@ -761,12 +761,12 @@ test_manifest_ahead(void)
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = test_store(&t, "s");
 	test_put(&t, s, "a", 1, "old");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	test_forget_log(&t);
 	start = t.env->log_bound(t.env);
 	test_put(&t, s, "a", 1, "new");
 	test_put(&t, s, "b", 1, "v");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flowi_version_path(t.dir, t.sh->version->sst[1]->info.id, path);
 	test_unload(&t);
 	CHECK(unlink(path) == 0);
@@ -782,7 +782,7 @@ test_manifest_ahead(void)
 	CHECK(stats.sstables == 1 && stats.flushed_pos <= start);
 	test_crash(&t); /* once more, before anything was written */
 	CHECK_TEXT(test_all(&t, s), "a@1=new b@1=v ");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	t.opts.will_redo = false;
 	test_reopen(&t);
 	CHECK_TEXT(test_all(&t, s), "a@1=new b@1=v ");
@@ -809,14 +809,14 @@ test_store_stats(void)
 		snprintf(key[i], sizeof(key[i]), "k%03d", i);
 		r[i] = test_record(key[i], i, "value");
 	}
-	CHECK_OK(flow_write_batch(t.db, other, r, 500));
-	CHECK_OK(flow_write_batch(t.db, s, r, 10));
+	CHECK_OK(flow_write_batch(t.db, other, r, 500, NULL));
+	CHECK_OK(flow_write_batch(t.db, s, r, 10, NULL));
 	flow_store_stats(t.db, s, &stats);
 	CHECK(stats.records == 10 && stats.bytes == 90 && stats.sstables == 0);
 	CHECK(stats.has_ts && stats.ts_min == 0 && stats.ts_max == 9);
 	flow_store_stats(t.db, other, &stats);
 	CHECK(stats.records >= 500);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flow_store_stats(t.db, other, &stats);
 	CHECK(stats.records == 500 && stats.bytes == 4500 && stats.sstables == 1);
 	CHECK(stats.ts_min == 0 && stats.ts_max == 499);

@@ -241,6 +241,43 @@ test_host(FlowEnv *env)
 	check_passed("host calls");
 }
 
+/* A directory's lock is one handle's, whatever process it is in. */
+static void
+test_dir_lock(FlowEnv *env)
+{
+	FlowMonitor *mon = env->monitor_create(env);
+	FlowFile *file;
+	void *lock, *other;
+	char pid[32];
+
+	CHECK_OK(env->dir_lock(env, dir, &lock));
+	CHECK_STATUS(env->dir_lock(env, dir, &other), FLOW_BUSY);
+	snprintf(pid, sizeof(pid), "process %ld", (long) getpid());
+	CHECK(other == NULL && strstr(flow_last_error()->message, pid) != NULL);
+	env->dir_unlock(env, lock);
+	env->dir_unlock(env, NULL);
+	CHECK_OK(env->dir_lock(env, dir, &lock));
+	env->dir_unlock(env, lock);
+	CHECK_STATUS(env->dir_lock(env, path(0, "no"), &lock), FLOW_IOERR);
+	flow_env_posix_fail(env, FLOW_POSIX_ALLOC, 1, 2, 0);
+	CHECK_STATUS(env->dir_lock(env, dir, &lock), FLOW_NOMEM);
+	CHECK(env->monitor_create(env) == NULL);
+
+	CHECK_OK(env->file_open(env, path(0, "LOCK"), FLOW_O_WRITE, &file));
+	CHECK_OK(env->file_datasync(file));
+	flow_env_posix_fail(env, FLOW_POSIX_SYNC, 1, 1, EIO);
+	CHECK_STATUS(env->file_datasync(file), FLOW_IOERR);
+	env->file_close(file);
+	CHECK_OK(env->unlink(env, path(0, "LOCK")));
+
+	env->monitor_enter(mon);
+	env->monitor_wake(mon);
+	env->monitor_leave(mon);
+	env->monitor_free(env, mon);
+	env->monitor_free(env, NULL);
+	check_passed("lock of a directory");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -253,6 +290,7 @@ main(int argc, char **argv)
 	test_files(env);
 	test_faults(env);
 	test_host(env);
+	test_dir_lock(env);
 	flow_env_posix_free(env);
 	CHECK(rmdir(dir) == 0);
 	return 0;

@@ -67,7 +67,7 @@ open_db(TestDb *t, uint32_t *store)
 	memset(fate, 0, sizeof(fate));
 	memset(asked, 0, sizeof(asked));
 	*store = test_store(t, "s");
-	CHECK_OK(flow_flush(t->db));
+	CHECK_OK(flow_flush(t->db, NULL));
 }
 
 static uint64_t
@@ -108,10 +108,16 @@ test_dropped_versions(void)
 	FlowScanSpec spec = {.now = INT64_MIN, .visible = odd_visible};
 
 	open_db(&t, &s);
+	t.env->expire_horizon = NULL; /* it is now */
 	spec.store_id = s;
 	fate[1] = FLOW_TXN_SETTLED;
 	fate[2] = FLOW_TXN_ABORTED;
 	fate[3] = FLOW_TXN_COMMITTED;
+
+	test_put(&t, s, "e", 1, "base");
+	test_put(&t, s, "f", 1, "base");
+	CHECK_OK(flow_flush(t.db, NULL));
+	CHECK(records_in_ssts(&t) == 2);
 
 	/* a settled version hides all that is older for good */
 	test_put(&t, s, "a", 1, "old");
@@ -124,18 +130,23 @@ test_dropped_versions(void)
 	test_put(&t, s, "c", 1, "base");
 	test_put_xid(&t, s, "c", 1, "aborted", 2);
 	test_put_xid(&t, s, "d", 1, "aborted", 2);
-	/* tombstones and expired versions stay: something older may exist */
+	/* tombstones stay where something older may exist, and expired rows
+	 * become such; elsewhere both go */
 	test_delete(&t, s, "e", 1);
 	test_put_expiring(&t, s, "f", 1, "x", 5);
-	CHECK_OK(flow_flush(t.db));
+	test_delete(&t, s, "g", 1);
+	test_put_expiring(&t, s, "h", 1, "x", 5);
+	test_put_expiring(&t, s, "i", 1, "x", INT64_MAX - 1);
+	CHECK_OK(flow_flush(t.db, NULL));
 
-	CHECK(records_in_ssts(&t) == 1 + 2 + 1 + 1 + 1);
+	CHECK(records_in_ssts(&t) == 2 + 1 + 2 + 1 + 1 + 1 + 1);
+	CHECK(newest_sst(&t)->info.tombstones == 2);
 	CHECK_TEXT(test_rows(&t, &spec),
-			   "a@1=settled b@1=committed c@1=base f@1=x ");
+			   "a@1=settled b@1=committed c@1=base i@1=x ");
 	/* of unsettled transactions the file knows xid 3 only */
 	CHECK(newest_sst(&t)->ntxns == 1 && newest_sst(&t)->txns[0].xid == 3);
 	spec.visible = NULL;
-	CHECK_TEXT(test_rows(&t, &spec), "a@1=settled b@1=base c@1=base f@1=x ");
+	CHECK_TEXT(test_rows(&t, &spec), "a@1=settled b@1=base c@1=base i@1=x ");
 	test_close(&t);
 	check_passed("what a flush drops");
 }
@@ -157,7 +168,7 @@ test_directory(void)
 	test_put(&t, other, "k", 1, "elsewhere");
 	test_put_xid(&t, s, "d", 1, "x", 4);
 	test_put_xid(&t, other, "l", 1, "x", 5);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK(t.sh->version->nssts == 2);
 	CHECK_TEXT(test_rows(&t, &spec), "b@1=settled ");
 	/* a | c and d: no row of this file is between them */
@@ -181,7 +192,7 @@ test_all_aborted(void)
 	flow_stats(t.db, &before);
 	fate[2] = FLOW_TXN_ABORTED;
 	test_put_xid(&t, s, "a", 1, "x", 2);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flow_stats(t.db, &stats);
 	CHECK(stats.sstables == 0 && stats.flushed_pos > before.flushed_pos);
 	CHECK(stats.oldest_unflushed == UINT64_MAX);
@@ -212,7 +223,7 @@ test_resolve(void)
 
 		test_put_xid(&t, s, key, 1, "x", (uint64_t) xid);
 	}
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flow_stats(t.db, &stats);
 	CHECK(stats.unresolved_txns == 4);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
@@ -253,7 +264,7 @@ test_resolve_hints(void)
 	open_db(&t, &s);
 	test_put_xid(&t, s, "a", 1, "x", 1);
 	test_put_xid(&t, s, "b", 1, "x", 2);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	atomic_store(&newest_sst(&t)->txns[0].state, FLOW_TXN_SETTLED);
 	atomic_store(&newest_sst(&t)->txns[1].state, FLOW_TXN_ABORTED);
 	CHECK_OK(flow_resolve_step(t.db));
@@ -278,7 +289,7 @@ test_forgotten(void)
 	flow_env_posix_set_outcome(t.env, outcome_forgotten, NULL);
 	/* its rows are kept all the same, for somebody who may know */
 	CHECK_OK(flow_learn_fates(t.db));
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	flow_stats(t.db, &stats);
 	CHECK(stats.flush_failures == 0 && stats.sstables == 1);
 	CHECK(newest_sst(&t)->ntxns == 1);
@@ -307,7 +318,7 @@ test_learned_in_time(void)
 	CHECK_OK(flow_learn_fates(t.db));
 	CHECK_TEXT(test_all(&t, s), "b@1=x ");
 	flow_env_posix_set_outcome(t.env, outcome_forgotten, NULL);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK(newest_sst(&t)->ntxns == 0);
 	CHECK_TEXT(test_all(&t, s), "b@1=x ");
 	flow_env_posix_set_outcome(t.env, outcome, NULL);
@@ -327,10 +338,10 @@ test_log_first(void)
 	test_put(&t, s, "a", 1, "x");
 	sync_status = FLOW_IOERR;
 	writes = flow_env_posix_calls(t.env, FLOW_POSIX_WRITE);
-	CHECK_STATUS(flow_flush(t.db), FLOW_IOERR);
+	CHECK_STATUS(flow_flush(t.db, NULL), FLOW_IOERR);
 	CHECK(flow_env_posix_calls(t.env, FLOW_POSIX_WRITE) == writes);
 	sync_status = FLOW_OK;
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK_TEXT(test_all(&t, s), "a@1=x ");
 	test_close(&t);
 	check_passed("the log first");
@@ -365,7 +376,7 @@ prepare(TestDb *t, uint32_t *s, uint32_t *other)
 	fate[1] = FLOW_TXN_COMMITTED;
 	test_put(t, *s, "a", 1, "1");
 	test_put(t, *s, "b", 1, "x");
-	CHECK_OK(flow_flush(t->db));
+	CHECK_OK(flow_flush(t->db, NULL));
 	CHECK_OK(flow_store_define(t->db, "other", "blob", 4, other));
 	test_put(t, *s, "a", 1, "2");
 	test_put_xid(t, *s, "d", 1, "unseen", 1);
@@ -424,7 +435,7 @@ fault(FlowPosixOp op, uint64_t nth, uint64_t times, Then then)
 	prepare(&t, &s, &other);
 	disk_begin(&t);
 	flow_env_posix_fail(t.env, op, nth, times, ENOSPC);
-	st = flow_flush(t.db);
+	st = flow_flush(t.db, NULL);
 	flow_env_posix_fail(t.env, op, 1, 0, 0);
 	if (st != FLOW_OK)
 	{
@@ -437,7 +448,7 @@ fault(FlowPosixOp op, uint64_t nth, uint64_t times, Then then)
 		else
 			disk_crash(&t);
 		check_rows(&t, s, other);
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	}
 	CHECK(flow_oldest_unflushed(t.sh) == UINT64_MAX);
 	CHECK(op == FLOW_POSIX_UNLINK || count_orphans(&t) == 0);
@@ -503,10 +514,10 @@ test_faults_of_repair(void)
 					prepare(&t, &s, &other);
 					disk_begin(&t);
 					flow_env_posix_fail(t.env, FLOW_POSIX_SYNC, ++sync, 1, EIO);
-					CHECK_STATUS(flow_flush(t.db), FLOW_IOERR);
+					CHECK_STATUS(flow_flush(t.db, NULL), FLOW_IOERR);
 				} while (!t.sh->manifest_failed);
 				flow_env_posix_fail(t.env, ops[i], nth, 1, EIO);
-				failed = flow_flush(t.db) != FLOW_OK;
+				failed = flow_flush(t.db, NULL) != FLOW_OK;
 				flow_env_posix_fail(t.env, ops[i], 1, 0, 0);
 				n += failed;
 				if (then == DIE)
@@ -514,7 +525,7 @@ test_faults_of_repair(void)
 				else if (then == DIE_HARD)
 					disk_crash(&t);
 				check_rows(&t, s, other);
-				CHECK_OK(flow_flush(t.db));
+				CHECK_OK(flow_flush(t.db, NULL));
 				check_files(&t, s, other, then);
 				disk_end(&t);
 				test_close(&t);
@@ -544,11 +555,11 @@ test_doubtful_files(void)
 		disk_begin(&t);
 		test_put_xid(&t, s, "a", 1, "x", 2);
 		flow_env_posix_fail(t.env, FLOW_POSIX_SYNC, sync, 1, EIO);
-		CHECK_STATUS(flow_flush(t.db), FLOW_IOERR);
+		CHECK_STATUS(flow_flush(t.db, NULL), FLOW_IOERR);
 		doubtful = t.sh->manifest_failed;
 		CHECK(count_orphans(&t) == doubtful);
 		fate[2] = FLOW_TXN_ABORTED;
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 		CHECK(t.sh->version->nssts == 0 && count_orphans(&t) == 0);
 		/* and must not come back, when a checkpoint has passed */
 		test_forget_log(&t);
@@ -587,7 +598,7 @@ test_points(void)
 		prepare(&t, &s, &other);
 		flow_env_posix_set_point(t.env, stop, NULL);
 		stop_at = points[i];
-		CHECK_STATUS(flow_flush(t.db), FLOW_INTERRUPTED);
+		CHECK_STATUS(flow_flush(t.db, NULL), FLOW_INTERRUPTED);
 		CHECK(flow_flush_failing(t.sh) == 0);
 		CHECK(count_orphans(&t) == 0);
 		stop_at = NULL;
@@ -620,7 +631,7 @@ test_busy(void)
 	prepare(&t, &s, &other);
 	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &second));
 	flow_env_posix_set_point(t.env, flush_within, NULL);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK(second_status == FLOW_BUSY);
 	CHECK_STATUS(flow_flush_step(second), FLOW_END);
 	flow_detach(second);
@@ -646,7 +657,7 @@ test_manifest_growth(void)
 		blob[0] = (char) i;
 		CHECK_OK(flow_store_define(t.db, "big", blob, 200000, &id));
 		test_put(&t, s, "a", i, "x");
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	}
 	CHECK(t.sh->manifest.number > number);
 	CHECK(t.sh->manifest.offset < 2000000);
@@ -661,29 +672,31 @@ test_manifest_growth(void)
 
 /* --------------------------------------------------------------- versions */
 
-/* What compaction will do: drop SSTables; their files go with the last pin. */
+/* What a merge does: drop SSTables; their files go with the last pin. */
 static void
 test_obsolete(void)
 {
 	TestDb t;
 	uint32_t s;
-	FlowVersion *v, *pin;
+	FlowVersion *pin;
 	FlowSst *gone;
+	uint64_t number;
 	char path[FLOW_PATH_BYTES];
 
 	open_db(&t, &s);
 	test_put(&t, s, "a", 1, "x");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	test_put(&t, s, "b", 1, "x");
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	gone = t.sh->version->sst[0];
 	flowi_version_path(t.dir, gone->info.id, path);
 
 	pin = flowi_version_pin(t.sh);
-	CHECK_OK(flowi_version_derive(t.env, t.sh->version, NULL, 0, &gone, 1, &v));
-	CHECK(v->nssts == 1 && v->number == t.sh->version->number + 1);
-	atomic_store(&gone->obsolete, true);
-	flowi_version_unref(t.env, t.dir, flowi_version_install(t.sh, v));
+	number = pin->number;
+	CHECK_OK(flowi_version_begin(t.db));
+	CHECK_OK(flowi_version_replace(t.db, NULL, 0, &gone, 1));
+	flowi_version_end(t.db);
+	CHECK(t.sh->version->nssts == 1 && t.sh->version->number == number + 1);
 	CHECK_TEXT(test_all(&t, s), "b@1=x ");
 	CHECK(access(path, F_OK) == 0);
 	flowi_version_unref(t.env, t.dir, pin);
@@ -727,7 +740,7 @@ test_discard(void)
 	spec.store_id = s = test_store(&t, "s");
 	for (int i = 0; i < 1000; i++)
 		test_put_xid(&t, s, "a", i, "x", 3);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK_OK(flow_scan_open(t.db, &spec, &scan));
 	CHECK_STATUS(flow_scan_next(scan, 1, &vec), FLOW_END);
 	test_put(&t, s, "a", 1, "x");
@@ -739,7 +752,7 @@ test_discard(void)
 	CHECK_TEXT(test_all(&t, s), "");
 	CHECK(!flow_has_frozen(t.sh));
 	CHECK(flow_oldest_unflushed(t.sh) == UINT64_MAX);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	test_close(&t);
 	check_passed("discard");
 }

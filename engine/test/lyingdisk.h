@@ -4,8 +4,9 @@
  *	  that were not fsynced are gone, and so are creations, renames and
  *	  removals in a directory that was not.
  *
- * The other extreme, a disk that keeps all, is what a plain test_crash
- * plays.  One at a time, one thread.
+ * A database that is open already is closed first: what it has open is not
+ * watched.  The other extreme, a disk that keeps all, is what a plain
+ * test_crash plays.  One at a time, one thread.
  *
  *	 <dir>.disk/keep-INO	a link to each file, so that no inode is reused
  *	 <dir>.disk/data-INO	its bytes as of the last fsync
@@ -103,7 +104,8 @@ disk_forget_names(const char *dir)
 	{
 		const char *path = disk.names[i].path;
 
-		if (strncmp(path, dir, len) != 0 || path[len] != '/')
+		if (strncmp(path, dir, len) != 0 || path[len] != '/' ||
+			strchr(path + len + 1, '/') != NULL)
 			disk.names[kept++] = disk.names[i];
 	}
 	disk.nnames = kept;
@@ -167,11 +169,20 @@ static inline FlowStatus
 disk_file_sync(FlowFile *file)
 {
 	FlowStatus st = disk.real.file_sync(file);
+	int i = 0;
 
-	for (int i = 0; st == FLOW_OK && i < DISK_OPEN; i++)
-		if (disk.open[i].file == file)
-			disk_save_data(disk.open[i].ino);
+	/* not there: it was opened before disk_begin, which is too early */
+	while (disk.open[i].file != file)
+		CHECK(++i < DISK_OPEN);
+	if (st == FLOW_OK)
+		disk_save_data(disk.open[i].ino);
 	return st;
+}
+
+static inline FlowStatus
+disk_file_datasync(FlowFile *file)
+{
+	return disk_file_sync(file);
 }
 
 static inline void
@@ -204,6 +215,9 @@ disk_each_dir(const TestDb *t, void (*fn)(const char *path))
 	fn(path);
 	snprintf(path, sizeof(path), "%s/INDEX", t->dir);
 	fn(path);
+	snprintf(path, sizeof(path), "%s/WAL", t->dir);
+	if (access(path, F_OK) == 0)
+		fn(path);
 }
 
 static inline void
@@ -240,6 +254,7 @@ disk_begin(TestDb *t)
 	disk.real = *t->env;
 	t->env->file_open = disk_file_open;
 	t->env->file_sync = disk_file_sync;
+	t->env->file_datasync = disk_file_datasync;
 	t->env->file_close = disk_file_close;
 	t->env->sync_dir = disk_sync_dir;
 	disk_each_dir(t, disk_save_all);
@@ -250,6 +265,7 @@ disk_end(TestDb *t)
 {
 	t->env->file_open = disk.real.file_open;
 	t->env->file_sync = disk.real.file_sync;
+	t->env->file_datasync = disk.real.file_datasync;
 	t->env->file_close = disk.real.file_close;
 	t->env->sync_dir = disk.real.sync_dir;
 	disk_empty_shadow();
@@ -273,6 +289,28 @@ disk_lose(TestDb *t)
 	disk_empty_shadow();
 	CHECK(mkdir(disk.shadow, 0700) == 0);
 	disk_each_dir(t, disk_save_all);
+}
+
+/* What would be left if the machine died now, as directory to. */
+static inline void
+disk_copy_durable(const TestDb *t, const char *to)
+{
+	char command[2 * DISK_PATH];
+	size_t len = strlen(t->dir);
+
+	snprintf(command, sizeof(command),
+			 "rm -rf ./%s && mkdir -p %s/SST %s/INDEX %s/WAL", to, to, to, to);
+	CHECK(system(command) == 0);
+	for (size_t i = 0; i < disk.nnames; i++)
+	{
+		char data[DISK_PATH], path[DISK_PATH];
+
+		CHECK(strncmp(disk.names[i].path, t->dir, len) == 0);
+		CHECK(snprintf(path, sizeof(path), "%s%s", to,
+					   disk.names[i].path + len) < (int) sizeof(path));
+		disk_shadow_path("data", disk.names[i].ino, data);
+		disk_copy(data, path);
+	}
 }
 
 /* test_crash, with the disk. */

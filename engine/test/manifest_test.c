@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../common.h"
 #include "../edit.h"
 #include "../env_posix.h"
 #include "check.h"
@@ -80,6 +81,15 @@ see_add(void *arg, const FlowSstInfo *s)
 		 s->expire_max, s->seq_min, s->seq_max);
 	note_bytes(arg, s->key_min, s->key_min_bytes);
 	note_bytes(arg, s->key_max, s->key_max_bytes);
+	note(arg, " %u %" PRIu64 " %" PRIu64, s->origin, s->keys, s->ntombs);
+	if (s->ntombs > 0)
+	{
+		note(arg, " %" PRId64 " %" PRId64 " %d", s->cover.ts_lo, s->cover.ts_hi,
+			 s->cover.key_hi != NULL);
+		note_bytes(arg, s->cover.key_lo, s->cover.key_lo_bytes);
+		if (s->cover.key_hi)
+			note_bytes(arg, s->cover.key_hi, s->cover.key_hi_bytes);
+	}
 	note_txns(arg, s->txns, s->ntxns);
 	return FLOW_OK;
 }
@@ -88,6 +98,27 @@ static FlowStatus
 see_remove(void *arg, uint64_t id)
 {
 	note(arg, "remove %" PRIu64 "\n", id);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_trash(void *arg, uint64_t id)
+{
+	note(arg, "trash %" PRIu64 "\n", id);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_gone(void *arg, uint64_t id)
+{
+	note(arg, "gone %" PRIu64 "\n", id);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_edit_done(void *arg)
+{
+	note(arg, "done\n");
 	return FLOW_OK;
 }
 
@@ -126,8 +157,16 @@ see_next_id(void *arg, uint64_t id)
 static FlowStatus
 replay(Journal *j, FlowManifestPos *pos)
 {
-	FlowManifestVisitor v = {j,			see_add,	 see_remove, see_txns,
-							 see_store, see_flushed, see_next_id};
+	FlowManifestVisitor v = {.arg = j,
+							 .add_sst = see_add,
+							 .remove_sst = see_remove,
+							 .txns = see_txns,
+							 .store = see_store,
+							 .flushed = see_flushed,
+							 .next_id = see_next_id,
+							 .trash = see_trash,
+							 .gone = see_gone,
+							 .edit_done = see_edit_done};
 
 	j->len = 0;
 	note(j, "%s", "");
@@ -170,35 +209,83 @@ make_txns(CheckRandom *r, FlowTxnInfo *txns, uint32_t most)
 	return n;
 }
 
+/* Two numbers in order. */
+static void
+any_range(CheckRandom *r, int64_t *lop, int64_t *hip)
+{
+	int64_t a = (int64_t) any_number(r);
+	int64_t b = (int64_t) any_number(r);
+
+	*lop = FLOW_MIN(a, b);
+	*hip = FLOW_MAX(a, b);
+}
+
+/* Bounds and counts of the records of s, at least one. */
+static void
+make_records(CheckRandom *r, FlowSstInfo *s, uint8_t key[2][40])
+{
+	s->records = any_number(r);
+	s->records += s->records == 0;
+	s->tombstones = check_below(r, s->records);
+	s->keys = check_below(r, s->records);
+	any_range(r, &s->ts_min, &s->ts_max);
+	any_range(r, &s->expire_min, &s->expire_max);
+	s->key_min_bytes = (uint32_t) check_below(r, 41);
+	s->key_max_bytes = (uint32_t) check_below(r, 41);
+	if (flowi_key_cmp(key[0], s->key_min_bytes, key[1], s->key_max_bytes) > 0)
+	{
+		s->key_max = s->key_min;
+		s->key_max_bytes = s->key_min_bytes;
+	}
+}
+
+static void
+make_tombs(CheckRandom *r, FlowSstInfo *s, uint8_t key[2][40])
+{
+	s->ntombs = any_number(r);
+	s->ntombs += s->ntombs == 0;
+	s->cover = (FlowRect){.key_lo = key[0],
+						  .key_lo_bytes = (uint32_t) check_below(r, 41),
+						  .ts_lo = (int64_t) any_number(r),
+						  .ts_hi = (int64_t) any_number(r)};
+	if (check_below(r, 2))
+	{
+		s->cover.key_hi = key[1];
+		s->cover.key_hi_bytes = (uint32_t) check_below(r, 41);
+	}
+}
+
 static FlowStatus
 add_random_sst(CheckRandom *r, FlowEdit *edit, Journal *j)
 {
 	uint8_t key[2][40];
 	FlowTxnInfo txns[5];
+	int64_t seq[2];
 	FlowSstInfo s = {.id = any_number(r),
-					 .store_id = (uint32_t) any_number(r),
+					 .store_id = 1 + (uint32_t) check_below(r, 1000),
 					 .level = (uint32_t) check_below(r, 7),
+					 .origin = (uint32_t) check_below(r, 2),
 					 .file_bytes = any_number(r),
-					 .records = any_number(r),
-					 .tombstones = any_number(r),
 					 .raw_bytes = any_number(r),
-					 .ts_min = (int64_t) any_number(r),
-					 .ts_max = INT64_MAX,
-					 .expire_min = INT64_MIN,
-					 .expire_max = (int64_t) any_number(r),
-					 .seq_min = any_number(r),
-					 .seq_max = any_number(r),
+					 .ts_min = INT64_MAX,
+					 .ts_max = INT64_MIN,
 					 .key_min = key[0],
 					 .key_max = key[1],
-					 .key_min_bytes = (uint32_t) check_below(r, 41),
-					 .key_max_bytes = (uint32_t) check_below(r, 41),
 					 .txns = txns};
+	uint64_t what = check_below(r, 4);
 
 	for (int i = 0; i < 40; i++)
 	{
 		key[0][i] = (uint8_t) check_random(r);
 		key[1][i] = (uint8_t) check_random(r);
 	}
+	any_range(r, &seq[0], &seq[1]);
+	s.seq_min = (uint64_t) FLOW_MAX(seq[0], 0);
+	s.seq_max = (uint64_t) FLOW_MAX(seq[1], 0);
+	if (what != 0)
+		make_records(r, &s, key);
+	if (what < 2)
+		make_tombs(r, &s, key);
 	s.ntxns = make_txns(r, txns, 5);
 	FLOW_TRY(flowi_edit_add_sst(edit, &s));
 	return see_add(j, &s);
@@ -216,7 +303,7 @@ add_random_field(CheckRandom *r, FlowEdit *edit, Journal *j)
 	uint32_t ntxns;
 
 	store.name_bytes = (uint32_t) strlen(store.name);
-	switch (check_below(r, 6))
+	switch (check_below(r, 8))
 	{
 		case 0:
 			return add_random_sst(r, edit, j);
@@ -233,6 +320,12 @@ add_random_field(CheckRandom *r, FlowEdit *edit, Journal *j)
 		case 4:
 			FLOW_TRY(flowi_edit_flushed(edit, number));
 			return see_flushed(j, number);
+		case 5:
+			FLOW_TRY(flowi_edit_trash(edit, number));
+			return see_trash(j, number);
+		case 6:
+			FLOW_TRY(flowi_edit_gone(edit, number));
+			return see_gone(j, number);
 		default:
 			FLOW_TRY(flowi_edit_next_id(edit, number));
 			return see_next_id(j, number);
@@ -252,6 +345,7 @@ write_edit(CheckRandom *r, bool snapshot, Journal *j, FlowManifestPos *pos)
 	FLOW_GOTO(flowi_edit_create(env, &edit));
 	while (nfields-- > 0)
 		FLOW_GOTO(add_random_field(r, edit, j));
+	note(j, "done\n");
 	st = snapshot ? flowi_manifest_rewrite(env, dir, edit, pos)
 				  : flowi_manifest_append(env, dir, edit, pos);
 out:
@@ -699,6 +793,158 @@ test_misuse(void)
 	check_passed("misuse is refused");
 }
 
+/* An entry that breaks one rule; the rest of it is right. */
+typedef void (*BreakFn)(FlowSstInfo *s);
+
+static void
+break_store(FlowSstInfo *s)
+{
+	s->store_id = 0;
+}
+static void
+break_origin(FlowSstInfo *s)
+{
+	s->origin = 2;
+}
+static void
+break_content(FlowSstInfo *s)
+{
+	s->records = 0;
+}
+static void
+break_tombstones(FlowSstInfo *s)
+{
+	s->tombstones = 11;
+}
+static void
+break_keys(FlowSstInfo *s)
+{
+	s->keys = 11;
+}
+static void
+break_seq(FlowSstInfo *s)
+{
+	s->seq_min = 101;
+}
+static void
+break_ts(FlowSstInfo *s)
+{
+	s->ts_min = 8;
+}
+static void
+break_expiry(FlowSstInfo *s)
+{
+	s->expire_min = FLOW_NEVER;
+}
+static void
+break_key_order(FlowSstInfo *s)
+{
+	s->key_min = (uint8_t *) "c";
+}
+static void
+break_no_records(FlowSstInfo *s)
+{
+	s->records = s->tombstones = s->keys = 0;
+	s->ntombs = 1;
+}
+
+/* Where the entry stands in the frame. */
+#define ENTRY (EDIT_BYTES + 5)
+
+static void
+test_rules(void)
+{
+	static const BreakFn breaks[] = {
+		break_store,	 break_origin,	  break_content, break_tombstones,
+		break_keys,		 break_seq,		  break_ts,		 break_expiry,
+		break_key_order, break_no_records};
+	const FlowSstInfo good = {.id = 1,
+							  .store_id = 1,
+							  .records = 10,
+							  .tombstones = 10,
+							  .keys = 10,
+							  .ts_min = 7,
+							  .ts_max = 7,
+							  .expire_min = 5,
+							  .expire_max = 5,
+							  .seq_min = 100,
+							  .seq_max = 100,
+							  .key_min = (const uint8_t *) "b",
+							  .key_max = (const uint8_t *) "b",
+							  .key_min_bytes = 1,
+							  .key_max_bytes = 1};
+	FlowManifestPos start, pos;
+	Journal got = {0};
+	FlowEdit *edit;
+
+	for (size_t i = 0; i < sizeof(breaks) / sizeof(*breaks); i++)
+	{
+		FlowSstInfo s = good;
+
+		CHECK_OK(flowi_edit_create(env, &edit));
+		CHECK_OK(flowi_edit_add_sst(edit, &s));
+		breaks[i](&s);
+		CHECK_STATUS(flowi_edit_add_sst(edit, &s), FLOW_INVALID);
+		flowi_edit_free(edit);
+	}
+	check_passed("impossible SSTables are not written");
+
+	/* nor read: bytes of the entry at which one value breaks a rule */
+	static const struct
+	{
+		size_t at;
+		uint8_t value;
+	} bytes[] = {{1, 0}, {3, 2}, {5, 0}, {6, 11}, {7, 11}, {10, 8}};
+
+	CHECK_OK(replay(&got, &start));
+	for (size_t i = 0; i < sizeof(bytes) / sizeof(*bytes); i++)
+	{
+		pos = start;
+		CHECK_OK(flowi_edit_create(env, &edit));
+		CHECK_OK(flowi_edit_add_sst(edit, &good));
+		edit->buf.data[ENTRY + bytes[i].at] = bytes[i].value;
+		CHECK_OK(flowi_manifest_append(env, dir, edit, &pos));
+		CHECK_STATUS(replay(&got, &pos), FLOW_CORRUPT);
+		CHECK(strstr(flow_last_error()->message, "SSTable") != NULL);
+		flowi_edit_free(edit);
+		cut_to(start.number, start.offset);
+	}
+	free(got.text);
+	check_passed("impossible SSTables are not read");
+}
+
+static bool
+keep_all(FlowEnv *e, int64_t since)
+{
+	(void) e;
+	(void) since;
+	return true;
+}
+
+/* While a backup runs no manifest is removed, be there many new ones. */
+static void
+test_kept(CheckRandom *r)
+{
+	FlowManifestPos pos;
+	Journal want = {0};
+	char path[256], name[64];
+	uint64_t first;
+
+	CHECK_OK(replay(&want, &pos));
+	first = pos.number;
+	env->keep_files = keep_all;
+	for (int i = 0; i < 3; i++)
+		CHECK_OK(write_edit(r, true, &want, &pos));
+	snprintf(name, sizeof(name), "MANIFEST-%08" PRIu64, first);
+	index_path(path, sizeof(path), name);
+	CHECK(access(path, F_OK) == 0);
+	env->keep_files = NULL;
+	CHECK_OK(replay(&want, &pos));
+	check_tidy();
+	free(want.text);
+	check_passed("manifests that a backup may copy");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -718,6 +964,8 @@ main(int argc, char **argv)
 	test_faults(&r);
 	test_points(&r);
 	test_misuse();
+	test_rules();
+	test_kept(&r);
 
 	CHECK_OK(replay(&got, &pos));
 	free(got.text);

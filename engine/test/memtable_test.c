@@ -32,6 +32,20 @@ typedef struct Version
 static Version model[MAX_VERSIONS];
 static size_t model_n;
 
+/* A range tombstone: keys [lo, hi), hi 0: open. */
+typedef struct Tomb
+{
+	uint32_t store;
+	uint32_t lo, hi;
+	int64_t ts_lo, ts_hi;
+	uint64_t seq;
+	uint64_t xid;
+	uint32_t cid;
+} Tomb;
+
+static Tomb tombs[MAX_VERSIONS]; /* oldest first */
+static size_t tombs_n;
+
 static uint32_t
 put_key(uint32_t no, uint8_t *key)
 {
@@ -69,7 +83,38 @@ write_used(FlowEnv *env)
 	return used;
 }
 
-/* A random batch: sorted identities, each once a step. */
+static void
+add_tombs(CheckRandom *r, FlowBatchWriter *bw, uint64_t xid, uint32_t cid,
+		  uint64_t seq)
+{
+	for (uint64_t n = check_below(r, 4); n-- > 0;)
+	{
+		Tomb *m = &tombs[tombs_n++];
+		uint8_t lo[4], hi[4];
+		FlowRect rect = {lo, NULL, 0, 0, 0, 0};
+
+		*m = (Tomb){.store = 1 + (uint32_t) check_below(r, NSTORES + 1),
+					.lo = (uint32_t) check_below(r, 30),
+					.hi = (uint32_t) check_below(r, 30),
+					.ts_lo = (int64_t) check_below(r, 8) - 4,
+					.ts_hi = (int64_t) check_below(r, 8) - 4,
+					.seq = seq,
+					.xid = xid,
+					.cid = cid};
+		rect.key_lo_bytes = put_key(m->lo, lo);
+		if (m->hi > 0)
+		{
+			rect.key_hi = hi;
+			rect.key_hi_bytes = put_key(m->hi, hi);
+		}
+		rect.ts_lo = m->ts_lo;
+		rect.ts_hi = m->ts_hi;
+		CHECK_OK(flowi_batch_add_tomb(bw, m->store, &rect));
+	}
+}
+
+/* A random batch: range tombstones, then sorted identities, each once a
+ * step. */
 static void
 make_batch(CheckRandom *r, FlowBatchWriter *bw, uint64_t start)
 {
@@ -97,6 +142,7 @@ make_batch(CheckRandom *r, FlowBatchWriter *bw, uint64_t start)
 						  .value = (uint32_t) check_random(r)};
 		qsort(&model[first], n, sizeof(Version), version_cmp);
 		CHECK_OK(flowi_batch_step(bw, cid));
+		add_tombs(r, bw, xid, cid, start + step);
 		for (size_t i = first; i < model_n; i++)
 		{
 			uint8_t key[4];
@@ -165,6 +211,82 @@ expected_order(const Version *sorted, uint32_t store, bool reverse,
 	return n;
 }
 
+/* The next one of the model, going back from *arg, is tomb. */
+static FlowStatus
+check_tomb(void *arg, const FlowTomb *tomb)
+{
+	Tomb **at = arg;
+	const Tomb *m;
+	uint8_t key[4];
+
+	do
+		m = --*at;
+	while (m->store != tombs[tombs_n].store);
+	CHECK(m >= tombs && tomb->seq == m->seq);
+	CHECK(tomb->txn->xid == m->xid && tomb->txn->cid == m->cid);
+	CHECK(tomb->rect.ts_lo == m->ts_lo && tomb->rect.ts_hi == m->ts_hi);
+	CHECK(tomb->rect.key_lo_bytes == put_key(m->lo, key));
+	CHECK(memcmp(tomb->rect.key_lo, key, tomb->rect.key_lo_bytes) == 0);
+	CHECK((tomb->rect.key_hi == NULL) == (m->hi == 0));
+	if (m->hi == 0)
+		return FLOW_OK;
+	CHECK(tomb->rect.key_hi_bytes == put_key(m->hi, key));
+	CHECK(memcmp(tomb->rect.key_hi, key, tomb->rect.key_hi_bytes) == 0);
+	return FLOW_OK;
+}
+
+static FlowStatus
+stop_walk(void *arg, const FlowTomb *tomb)
+{
+	(void) tomb;
+	++*(int *) arg;
+	return FLOW_END;
+}
+
+static void
+check_tombs(FlowMemtable *mt)
+{
+	CHECK(atomic_load(&mt->ntombs) == tombs_n);
+	for (uint32_t store = 0; store < NSTORES + 3; store++)
+	{
+		Tomb *at = &tombs[tombs_n];
+		int calls = 0;
+
+		tombs[tombs_n].store = store;
+		CHECK_OK(flowi_memtable_each_tomb(mt, store, check_tomb, &at));
+		while (at > tombs)
+			CHECK((--at)->store != store);
+		if (flowi_memtable_each_tomb(mt, store, stop_walk, &calls) != FLOW_OK)
+			CHECK(calls == 1);
+	}
+}
+
+/* The highest sequence over a record, whoever may see it. */
+static void
+check_newest(FlowMemtable *mt, CheckRandom *r)
+{
+	for (int i = 0; i < 200; i++)
+	{
+		uint32_t store = (uint32_t) check_below(r, NSTORES + 3);
+		uint32_t no = (uint32_t) check_below(r, 31);
+		int64_t ts = (int64_t) check_below(r, 9) - 4;
+		uint64_t seq = 0;
+		uint8_t key[4];
+
+		for (size_t k = 0; k < model_n; k++)
+			if (model[k].store == store && model[k].key == no &&
+				model[k].ts == ts)
+				seq = FLOW_MAX(seq, model[k].seq);
+		for (size_t k = 0; k < tombs_n; k++)
+			if (tombs[k].store == store && tombs[k].lo <= no &&
+				(no < tombs[k].hi || tombs[k].hi == 0) &&
+				tombs[k].ts_lo <= ts && ts <= tombs[k].ts_hi)
+				seq = FLOW_MAX(seq, tombs[k].seq);
+		CHECK(flowi_memtable_newest(mt, store, key, put_key(no, key), ts) ==
+			  seq);
+	}
+}
+
 static void
 check_memtable(FlowEnv *env, FlowMemtable *mt, CheckRandom *r)
 {
@@ -174,6 +296,8 @@ check_memtable(FlowEnv *env, FlowMemtable *mt, CheckRandom *r)
 	memcpy(sorted, model, model_n * sizeof(Version));
 	qsort(sorted, model_n, sizeof(Version), version_cmp);
 	CHECK(atomic_load(&mt->records) == model_n);
+	check_tombs(mt);
+	check_newest(mt, r);
 	for (uint32_t store = 0; store < NSTORES + 2; store++)
 		for (int reverse = 0; reverse < 2; reverse++)
 		{
@@ -235,7 +359,7 @@ test_model(FlowEnv *env, CheckRandom *r)
 	CHECK(mt != NULL && atomic_load(&mt->first_pos) == UINT64_MAX);
 	CHECK_STATUS(flowi_memtable_next_store(mt, 0, &store), FLOW_NOTFOUND);
 	CHECK_OK(flowi_batch_writer_create(env, &bw));
-	model_n = 0;
+	model_n = tombs_n = 0;
 	check_memtable(env, mt, r);
 	for (int batch = 0; batch < 100; batch++)
 	{
@@ -244,6 +368,7 @@ test_model(FlowEnv *env, CheckRandom *r)
 		FlowBatchHeader hdr;
 		const uint8_t *payload;
 		size_t before = model_n;
+		size_t tombs_before = tombs_n;
 		uint64_t bytes = atomic_load(&mt->bytes);
 
 		make_batch(r, bw, pos);
@@ -253,6 +378,7 @@ test_model(FlowEnv *env, CheckRandom *r)
 		{
 			flowi_memtable_unstage(env, mt);
 			model_n = before;
+			tombs_n = tombs_before;
 			CHECK(atomic_load(&mt->bytes) == bytes);
 			continue;
 		}
@@ -267,12 +393,13 @@ test_model(FlowEnv *env, CheckRandom *r)
 	check_memtable(env, mt, r);
 	CHECK_OK(flowi_memtable_each_txn(mt, count_txn, &seen));
 	CHECK(seen == steps);
-	for (uint32_t from = 1; from <= NSTORES; from++)
+	/* the last one has range tombstones only */
+	for (uint32_t from = 1; from <= NSTORES + 1; from++)
 	{
 		CHECK_OK(flowi_memtable_next_store(mt, from, &store));
 		CHECK(store == from);
 	}
-	CHECK_STATUS(flowi_memtable_next_store(mt, NSTORES + 1, &store),
+	CHECK_STATUS(flowi_memtable_next_store(mt, NSTORES + 2, &store),
 				 FLOW_NOTFOUND);
 	flowi_memtable_ref(mt);
 	flowi_memtable_unref(env, mt);
@@ -369,7 +496,13 @@ write_race(void *arg)
 			uint8_t key[4];
 
 			if (k == 0 || (i % 3 == 0 && k == HOSTS / 2))
+			{
+				FlowRect rect = {key, NULL,		   put_key((uint32_t) i, key),
+								 0,	  (int64_t) i, (int64_t) i + 7};
+
 				CHECK_OK(flowi_batch_step(bw, (uint32_t) i));
+				CHECK_OK(flowi_batch_add_tomb(bw, 7, &rect));
+			}
 			CHECK_OK(flowi_batch_add(bw, FLOW_PUT, 7, key,
 									 put_key(host + 1, key), (int64_t) i / 2,
 									 FLOW_NEVER, key, 4));
@@ -418,6 +551,42 @@ walk_race(Race *race, FlowIter *it, bool reverse)
 	CHECK(before == (last_end == 0 ? 0 : (last_end / 100 + 1) * HOSTS));
 }
 
+typedef struct TombWalk
+{
+	uint64_t n;
+	uint64_t last_seq;
+} TombWalk;
+
+static FlowStatus
+see_tomb(void *arg, const FlowTomb *tomb)
+{
+	TombWalk *walk = arg;
+	uint64_t i = (tomb->seq - 1) / 100;
+	uint8_t key[4];
+
+	CHECK(tomb->seq < walk->last_seq && tomb->txn->cid == i);
+	CHECK(tomb->rect.key_hi == NULL);
+	CHECK(tomb->rect.key_lo_bytes == put_key((uint32_t) i, key));
+	CHECK(memcmp(tomb->rect.key_lo, key, tomb->rect.key_lo_bytes) == 0);
+	CHECK(tomb->rect.ts_lo == (int64_t) i &&
+		  tomb->rect.ts_hi == (int64_t) i + 7);
+	walk->last_seq = tomb->seq;
+	walk->n++;
+	return FLOW_OK;
+}
+
+/* Those that were counted are there, whole, the newest first. */
+static void
+tombs_race(Race *race)
+{
+	uint64_t linked =
+		atomic_load_explicit(&race->mt->ntombs, memory_order_acquire);
+	TombWalk walk = {0, UINT64_MAX};
+
+	CHECK_OK(flowi_memtable_each_tomb(race->mt, 7, see_tomb, &walk));
+	CHECK(walk.n >= linked);
+}
+
 /* From random places on, a few steps. */
 static void
 seek_race(FlowIter *it, bool reverse, CheckRandom *r)
@@ -457,6 +626,7 @@ read_race(void *arg)
 		done = atomic_load(&race->done);
 		CHECK_OK(flowi_memtable_iter(race->env, race->mt, 7, reverse, &it));
 		walk_race(race, it, reverse);
+		tombs_race(race);
 		seek_race(it, reverse, &r);
 		it->free(it);
 		atomic_fetch_add(&race->rounds_read, 1);
@@ -477,6 +647,7 @@ test_race(FlowEnv *env)
 		CHECK(pthread_join(threads[i], NULL) == 0);
 	CHECK(atomic_load(&race.rounds_read) >= 3);
 	CHECK(atomic_load(&race.mt->records) == HOSTS * ROUNDS);
+	CHECK(atomic_load(&race.mt->ntombs) == ROUNDS + (ROUNDS + 2) / 3);
 	flowi_memtable_unref(env, race.mt);
 	CHECK(write_used(env) == 0);
 	check_passed("memtable with readers at work");

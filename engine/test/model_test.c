@@ -1,11 +1,13 @@
 /*-------------------------------------------------------------------------
  * model_test.c
- *	  Random operations against a model: a grid of identities, each with its
- *	  versions in log order.
+ *	  Random operations against a model (model.h).
  *
  * Store 0 is written by transactions and by batches of no transaction,
  * store 1 by transactions only: what a snapshot sees of it never changes,
  * and a long scan of it runs while everything else happens.
+ *
+ * Rounds take turns: the host's log with a disk that loses what it may, as
+ * the server works, and the file log, as an embedder works.
  *
  *	 model_test [seed [seconds]]
  *-------------------------------------------------------------------------
@@ -13,321 +15,18 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "lyingdisk.h"
+#include "model.h"
 
-#define NSTORES 2
-#define NKEYS 40
-#define NTS 24
-#define NOPEN 4 /* transactions at a time */
-#define NSNAPS 3
-#define NOW 1000
 #define DEFAULT_SECONDS 10
 
-typedef struct Version
-{
-	uint64_t xid;
-	uint64_t number; /* names the value */
-	int64_t expire_at;
-	uint32_t cid;
-	FlowOp op;
-} Version;
-
-typedef struct Versions
-{
-	Version *v; /* oldest first */
-	uint32_t n;
-	uint32_t cap;
-} Versions;
-
-typedef enum Fate
-{
-	RUNNING,
-	COMMITTED,
-	ABORTED
-} Fate;
-
-typedef struct Txn
-{
-	Fate fate;
-	uint64_t commit_no;
-} Txn;
-
-/* An entry of a private buffer, as the model keeps it. */
-typedef struct Entry
-{
-	uint32_t store, key, ts;
-	Version version;
-} Entry;
-
-typedef struct Open
-{
-	FlowTxBuf *buf; /* NULL: none open */
-	uint64_t xid;
-	uint32_t cid;
-	uint64_t snapshot;
-	Entry *entries;
-	size_t n;
-	size_t cap;
-	size_t pushed; /* entries that were pushed: the first ones */
-} Open;
-
-/* What a reader sees: commits up to commit_no, and own's earlier commands. */
-typedef struct Reader
-{
-	uint64_t commit_no;
-	const Open *own;
-	uint32_t own_cid;
-} Reader;
-
-typedef struct LongScan
-{
-	FlowScan *scan; /* NULL: none */
-	Reader reader;
-	FlowScanSpec spec;
-	uint32_t *expect; /* cells */
-	uint64_t *numbers;
-	size_t n;
-	size_t at;
-} LongScan;
-
-static TestDb t;
-static CheckRandom rnd;
-static uint32_t store_id[NSTORES];
-static uint8_t keys[NKEYS][400];
-static uint32_t key_bytes[NKEYS];
-static int64_t times[NTS];
-static Versions grid[NSTORES][NKEYS][NTS];
-
-static Txn *txns; /* by xid */
-static uint64_t ntxns;
-static uint64_t commits;
-static uint64_t numbers;
-static Open open_txns[NOPEN];
-static uint64_t snaps[NSNAPS]; /* UINT64_MAX: none */
-static LongScan long_scan;
-static uint64_t poll_calls;
-static uint32_t poll_every; /* interrupt each n-th poll; 0: never */
+static bool file_log; /* of this round */
 
 static struct
 {
 	uint64_t writes, scans, rows, gets, flushes, failed, reopens, crashes;
 	uint64_t resolves, long_scans, interrupts;
+	uint64_t ranges, patches, merges, purged;
 } done;
-
-/* ------------------------------------------------------------- the model */
-
-static uint64_t
-below(uint64_t n)
-{
-	return check_below(&rnd, n);
-}
-
-static uint64_t
-horizon(void)
-{
-	uint64_t h = commits;
-
-	for (int i = 0; i < NSNAPS; i++)
-		h = snaps[i] < h ? snaps[i] : h;
-	for (int i = 0; i < NOPEN; i++)
-		if (open_txns[i].buf && open_txns[i].snapshot < h)
-			h = open_txns[i].snapshot;
-	if (long_scan.scan && long_scan.reader.commit_no < h)
-		h = long_scan.reader.commit_no;
-	return h;
-}
-
-static FlowTxnState
-state_of(uint64_t xid)
-{
-	const Txn *txn = &txns[xid];
-
-	if (txn->fate == ABORTED)
-		return FLOW_TXN_ABORTED;
-	if (txn->fate == RUNNING)
-		return FLOW_TXN_UNKNOWN;
-	return txn->commit_no <= horizon() ? FLOW_TXN_SETTLED : FLOW_TXN_COMMITTED;
-}
-
-static FlowStatus
-outcome(void *arg, uint64_t xid, FlowTxnState *statep)
-{
-	(void) arg;
-	CHECK(xid > 0 && xid < ntxns);
-	*statep = state_of(xid);
-	return FLOW_OK;
-}
-
-static bool
-sees(const Reader *r, uint64_t xid, uint32_t cid)
-{
-	if (xid == 0)
-		return true;
-	if (r->own && r->own->xid == xid)
-		return cid < r->own_cid;
-	return txns[xid].fate == COMMITTED && txns[xid].commit_no <= r->commit_no;
-}
-
-/* FlowVisibleFn; leaves hints now and then, as a host does. */
-static bool
-visible(void *arg, FlowTxn *txn)
-{
-	if (below(4) == 0)
-	{
-		FlowTxnState state = state_of(txn->xid);
-
-		if (state != FLOW_TXN_UNKNOWN)
-			atomic_store(&txn->state, state);
-	}
-	return sees(arg, txn->xid, txn->cid);
-}
-
-/* Versions that nobody can see any more. */
-static void
-prune(Versions *vs)
-{
-	uint32_t kept = 0;
-	uint32_t first = 0;
-
-	for (uint32_t i = vs->n; i-- > 0;)
-	{
-		uint64_t xid = vs->v[i].xid;
-
-		if (xid == 0 || state_of(xid) == FLOW_TXN_SETTLED)
-		{
-			first = i;
-			break;
-		}
-	}
-	for (uint32_t i = first; i < vs->n; i++)
-	{
-		uint64_t xid = vs->v[i].xid;
-
-		if (xid == 0 || txns[xid].fate != ABORTED)
-			vs->v[kept++] = vs->v[i];
-	}
-	vs->n = kept;
-}
-
-static void
-add_version(uint32_t store, uint32_t key, uint32_t ts, Version version)
-{
-	Versions *vs = &grid[store][key][ts];
-
-	if (vs->n == vs->cap)
-		prune(vs);
-	if (vs->n == vs->cap)
-	{
-		vs->cap = vs->cap ? vs->cap * 2 : 4;
-		vs->v = realloc(vs->v, vs->cap * sizeof(*vs->v));
-		CHECK(vs->v != NULL);
-	}
-	vs->v[vs->n++] = version;
-}
-
-/* The live version that the reader sees, or NULL. */
-static const Version *
-model_get(const Reader *r, uint32_t store, uint32_t key, uint32_t ts)
-{
-	const Versions *vs = &grid[store][key][ts];
-	const Version *found = NULL;
-
-	for (uint32_t i = vs->n; i-- > 0 && !found;)
-		if (sees(r, vs->v[i].xid, vs->v[i].cid))
-			found = &vs->v[i];
-	for (size_t i = r->own ? r->own->n : 0; r->own && i-- > r->own->pushed;)
-	{
-		const Entry *e = &r->own->entries[i];
-
-		if (e->store == store && e->key == key && e->ts == ts &&
-			e->version.cid < r->own_cid)
-		{
-			found = &e->version;
-			break;
-		}
-	}
-	if (!found || found->op == FLOW_DELETE || found->expire_at <= NOW)
-		return NULL;
-	return found;
-}
-
-/* ---------------------------------------------------------------- values */
-
-static size_t
-value_of(uint64_t number, uint8_t *value)
-{
-	size_t n = number % 61;
-
-	for (size_t i = 0; i < n; i++)
-		value[i] = (uint8_t) (number * 31 + (number >> 8) + i);
-	return n;
-}
-
-static void
-check_row(const FlowVector *vec, uint32_t i, uint32_t cell, uint64_t number,
-		  int64_t expire_at, bool keys_only)
-{
-	uint8_t value[64];
-	size_t n = value_of(number, value);
-	uint32_t key = cell / NTS;
-
-	CHECK(vec->key_bytes[i] == key_bytes[key]);
-	CHECK(memcmp(vec->key[i], keys[key], key_bytes[key]) == 0);
-	CHECK(vec->ts[i] == times[cell % NTS]);
-	CHECK(expire_at == 0 || vec->expire_at[i] == expire_at);
-	if (keys_only)
-	{
-		CHECK(vec->value[i] == NULL);
-		return;
-	}
-	CHECK(vec->value_bytes[i] == n);
-	CHECK(n == 0 || memcmp(vec->value[i], value, n) == 0);
-}
-
-static int
-key_cmp(const void *a, size_t a_bytes, const void *b, size_t b_bytes)
-{
-	size_t n = a_bytes < b_bytes ? a_bytes : b_bytes;
-	int c = n ? memcmp(a, b, n) : 0;
-
-	return c ? c : (a_bytes > b_bytes) - (a_bytes < b_bytes);
-}
-
-static void
-make_keys(void)
-{
-	static const uint8_t alphabet[] = {0x00, 'a', 'b', 0x7f, 0xff};
-	uint32_t n = 0;
-
-	while (n < NKEYS)
-	{
-		uint8_t key[400];
-		uint32_t bytes = (uint32_t) (below(30) ? below(6) : 390);
-		uint32_t at = n;
-		bool known = false;
-
-		for (uint32_t i = 0; i < bytes; i++)
-			key[i] = alphabet[below(sizeof(alphabet))];
-		for (uint32_t i = 0; i < n; i++)
-			known |= key_cmp(keys[i], key_bytes[i], key, bytes) == 0;
-		if (known)
-			continue;
-		for (;
-			 at > 0 && key_cmp(keys[at - 1], key_bytes[at - 1], key, bytes) > 0;
-			 at--)
-		{
-			memcpy(keys[at], keys[at - 1], sizeof(keys[at]));
-			key_bytes[at] = key_bytes[at - 1];
-		}
-		memcpy(keys[at], key, sizeof(key));
-		key_bytes[at] = bytes;
-		n++;
-	}
-	times[0] = INT64_MIN;
-	for (int i = 1; i < NTS - 1; i++)
-		times[i] = (i - NTS / 2) * 3;
-	times[NTS - 1] = INT64_MAX;
-}
 
 /* ----------------------------------------------------------------- scans */
 
@@ -353,7 +52,7 @@ static FlowScanSpec
 random_spec(uint32_t store, Reader *r)
 {
 	FlowScanSpec spec = {.store_id = store_id[store],
-						 .now = NOW,
+						 .now = r->now,
 						 .visible = visible,
 						 .visible_arg = r,
 						 .reverse = below(2),
@@ -450,7 +149,7 @@ model_scan(const FlowScanSpec *spec, const Reader *r, uint32_t store,
 static Reader
 random_reader(void)
 {
-	Reader r = {.commit_no = commits};
+	Reader r = {.now = model_now, .commit_no = commits};
 	int i = (int) below(NSNAPS);
 	const Open *o = &open_txns[below(NOPEN)];
 
@@ -559,7 +258,7 @@ op_long_scan(void)
 		static uint32_t cells[NKEYS * NTS];
 		static uint64_t nos[NKEYS * NTS];
 
-		l->reader = (Reader){.commit_no = commits};
+		l->reader = (Reader){.now = model_now, .commit_no = commits};
 		l->spec = random_spec(1, &l->reader);
 		l->n = model_scan(&l->spec, &l->reader, 1, cells, nos);
 		l->expect = cells;
@@ -598,7 +297,7 @@ random_version(uint64_t xid, uint32_t cid)
 				 .op = below(5) ? FLOW_PUT : FLOW_DELETE};
 
 	if (v.op == FLOW_PUT && below(8) == 0)
-		v.expire_at = (int64_t) (NOW - 1 + below(3));
+		v.expire_at = model_now - 1 + (int64_t) below(12);
 	return v;
 }
 
@@ -623,25 +322,112 @@ op_batch(void)
 		add_version(0, key, ts, v);
 	}
 	if (op == FLOW_PUT)
-		CHECK_OK(flow_write_batch(t.db, store_id[0], records, n));
+		CHECK_OK(flow_write_batch(t.db, store_id[0], records, n, NULL));
 	else
-		CHECK_OK(flow_delete_batch(t.db, store_id[0], records, n));
+		CHECK_OK(flow_delete_batch(t.db, store_id[0], records, n, NULL));
 	done.writes += n;
+}
+
+/* Some cells, at times none or all; rect: what names them. */
+static Cells
+random_cells(FlowRect *rect)
+{
+	uint32_t lo = (uint32_t) below(NKEYS);
+	uint32_t span = (uint32_t) (below(4) ? 1 + below(4) : below(NKEYS));
+	uint32_t hi = lo + span < NKEYS ? lo + span : NKEYS;
+	uint32_t ts = (uint32_t) below(NTS);
+	Cells c = {lo, hi, ts, ts + (uint32_t) below(NTS - ts)};
+
+	if (below(4) == 0)
+	{
+		c.ts_lo = 0;
+		c.ts_hi = NTS - 1;
+	}
+	*rect = (FlowRect){.key_lo = keys[lo],
+					   .key_lo_bytes = key_bytes[lo],
+					   .ts_lo = times[c.ts_lo],
+					   .ts_hi = times[c.ts_hi]};
+	if (hi < NKEYS)
+	{
+		rect->key_hi = keys[hi];
+		rect->key_hi_bytes = key_bytes[hi];
+	}
+	return c;
+}
+
+static void
+op_delete_range(void)
+{
+	Version v = {.number = ++numbers, .op = FLOW_DELETE_RANGE};
+	FlowRect rect;
+	Cells c = random_cells(&rect);
+
+	CHECK_OK(flow_delete_range(t.db, store_id[0], &rect, NULL));
+	add_versions(0, &c, v);
+	done.ranges++;
+}
+
+/* A live row of store 0 gets another value or expiry. */
+static void
+op_patch(void)
+{
+	uint32_t key = (uint32_t) below(NKEYS);
+	uint32_t ts = (uint32_t) below(NTS);
+	Reader r = {.now = model_now, .commit_no = commits};
+	const Version *old = model_get(&r, 0, key, ts);
+	Version v;
+	uint8_t value[64];
+	size_t n;
+	FlowScan *scan;
+	const FlowVector *vec;
+	FlowStatus st;
+
+	/* what a patch sees is settled, or of no transaction */
+	if (old && old->xid != 0)
+		return;
+	for (uint32_t i = 0; i < grid[0][key][ts].n; i++)
+		if (grid[0][key][ts].v[i].xid != 0)
+			return;
+	v = (Version){.number = ++numbers,
+				  .expire_at = old ? old->expire_at : 0,
+				  .op = FLOW_PUT};
+	n = value_of(v.number, value);
+	st = flow_patch_record(t.db, store_id[0], keys[key], key_bytes[key],
+						   times[ts], value, n, NULL, &scan, &vec);
+	CHECK(st == (old ? FLOW_OK : FLOW_NOTFOUND));
+	if (old == NULL)
+		return;
+	check_row(vec, 0, key * NTS + ts, v.number, v.expire_at, false);
+	flow_scan_close(scan);
+	add_version(0, key, ts, v);
+	done.patches++;
 }
 
 static void
 add_entry(Open *o)
 {
+	uint32_t key = (uint32_t) below(NKEYS);
+	uint32_t ts = (uint32_t) below(NTS);
 	Entry e = {.store = (uint32_t) below(NSTORES),
-			   .key = (uint32_t) below(NKEYS),
-			   .ts = (uint32_t) below(NTS),
+			   .cells = {key, key + 1, ts, ts},
 			   .version = random_version(o->xid, o->cid)};
 	uint8_t value[64];
 	size_t n = value_of(e.version.number, value);
 
-	CHECK_OK(flow_txbuf_add(o->buf, e.version.op, store_id[e.store],
-							keys[e.key], key_bytes[e.key], times[e.ts],
-							e.version.expire_at, value, n, o->xid, o->cid));
+	if (below(40) == 0)
+	{
+		FlowRect rect;
+
+		e.cells = random_cells(&rect);
+		e.version.op = FLOW_DELETE_RANGE;
+		CHECK_OK(flow_txbuf_delete_range(o->buf, store_id[e.store], &rect,
+										 o->xid, o->cid));
+		done.ranges++;
+	}
+	else
+		CHECK_OK(flow_txbuf_add(o->buf, e.version.op, store_id[e.store],
+								keys[key], key_bytes[key], times[ts],
+								e.version.expire_at, value, n, o->xid, o->cid));
 	if (o->n == o->cap)
 	{
 		o->cap = o->cap ? o->cap * 2 : 64;
@@ -658,13 +444,13 @@ push(Open *o)
 	FlowStatus st;
 
 	while ((st = flow_txbuf_push(o->buf, t.db)) == FLOW_BUSY)
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	CHECK_OK(st);
 	for (; o->pushed < o->n; o->pushed++)
 	{
 		const Entry *e = &o->entries[o->pushed];
 
-		add_version(e->store, e->key, e->ts, e->version);
+		add_versions(e->store, &e->cells, e->version);
 	}
 }
 
@@ -796,6 +582,64 @@ op_resolve(void)
 	done.resolves += st == FLOW_OK;
 }
 
+/* How a merge may end when a call failed. */
+static bool
+may_end_so(FlowStatus st)
+{
+	return st == FLOW_OK || st == FLOW_END || st == FLOW_IOERR ||
+		   st == FLOW_NOMEM || st == FLOW_FULL;
+}
+
+static void
+op_merge(void)
+{
+	FlowMaintenance report;
+	FlowStatus st;
+	uint64_t purged = 0;
+	bool ran = false;
+
+	if (below(4) == 0)
+		flow_env_posix_fail(t.env, (FlowPosixOp) below(FLOW_POSIX_NOPS),
+							1 + below(60), 1 + below(2), EIO);
+	switch (below(8))
+	{
+		case 0:
+			st = flow_compact(t.db, below(2) ? 0 : store_id[below(NSTORES)],
+							  &ran);
+			break;
+		case 1:
+			st = flow_gc(t.db, &purged);
+			break;
+		case 2:
+			flow_maintenance_cancel(t.db);
+			st = FLOW_OK;
+			break;
+		default:
+			st = flow_maintenance_step(t.db, (int64_t) below(500), &report);
+			ran = st == FLOW_OK && report.merges > 0;
+			purged = st == FLOW_OK ? report.purged : 0;
+	}
+	CHECK(may_end_so(st));
+	disarm();
+	done.merges += ran;
+	done.purged += purged;
+	done.failed += st != FLOW_OK && st != FLOW_END;
+}
+
+static void
+op_policy(void)
+{
+	FlowMergePolicy p = FLOW_POLICY_DEFAULT;
+
+	p.kind = (FlowPolicyKind) below(3);
+	p.min_threshold = (uint32_t) (2 + below(3));
+	p.max_threshold = p.min_threshold + (uint32_t) below(4);
+	p.window_us = (int64_t) (1 + below(20));
+	p.target_bytes = 1u << 20;
+	CHECK_OK(flow_set_merge_policy(
+		t.db, below(2) ? 0 : store_id[below(NSTORES)], &p));
+}
+
 static void
 end_long_scan(void)
 {
@@ -803,20 +647,41 @@ end_long_scan(void)
 	long_scan.scan = NULL;
 }
 
+/* With the file log: end the handle, as a process that dies does when it can
+ * write nothing any more, and open again. */
+static void
+open_again(bool crash)
+{
+	if (!crash)
+		CHECK_OK(flow_close(t.db));
+	else
+		for (int op = 0; op < FLOW_POSIX_ALLOC; op++)
+			flow_env_posix_fail(t.env, (FlowPosixOp) op, 1, UINT64_MAX, EIO);
+	flow_free(t.db);
+	disarm();
+	CHECK_OK(flow_open(t.env, t.dir, &t.opts, &t.db));
+	t.sh = flow_shared(t.db);
+}
+
 static void
 op_restart(void)
 {
 	bool crash = below(2);
 
-	if (!crash)
-	{
-		CHECK_OK(flow_flush(t.db));
-		test_forget_log(&t);
-	}
-	if (below(2))
-		disk_crash(&t);
+	if (file_log)
+		open_again(crash);
 	else
-		test_crash(&t);
+	{
+		if (!crash)
+		{
+			CHECK_OK(flow_flush(t.db, NULL));
+			test_forget_log(&t);
+		}
+		if (below(2))
+			disk_crash(&t);
+		else
+			test_crash(&t);
+	}
 	end_long_scan(); /* later than the handle it was opened by */
 	done.crashes += crash;
 	done.reopens += !crash;
@@ -834,7 +699,16 @@ start_over(void)
 	for (int i = 0; i < NSNAPS; i++)
 		snaps[i] = UINT64_MAX;
 	end_long_scan();
-	if (t.env)
+	if (t.env && file_log)
+	{
+		char command[128];
+
+		CHECK_OK(close_free(t.db));
+		flow_env_posix_free(t.env);
+		snprintf(command, sizeof(command), "rm -rf ./%s", t.dir);
+		CHECK(system(command) == 0);
+	}
+	else if (t.env)
 	{
 		disk_end(&t);
 		test_close(&t);
@@ -852,12 +726,39 @@ poll_env(FlowEnv *env)
 }
 
 static void
+begin_file_log(void)
+{
+	memset(&t, 0, sizeof(t));
+	t.opts = (FlowOptions) FLOW_OPTIONS_DEFAULT;
+	t.opts.memtable_bytes = 1u << 20;
+	t.opts.block_bytes = (uint32_t) (1024 + below(4096));
+	t.opts.wal_segment_bytes = 1u << 20;
+	t.opts.create = true;
+	CHECK_OK(flow_env_posix_create((size_t) (8 + below(8)) << 20, &t.env));
+	t.env->now_us = model_clock;
+	strcpy(t.dir, "tmp_db.XXXXXX");
+	CHECK(mkdtemp(t.dir) != NULL);
+	CHECK_OK(flow_open(t.env, t.dir, &t.opts, &t.db));
+	t.opts.create = false;
+	t.sh = flow_shared(t.db);
+}
+
+static void
 begin(void)
 {
-	test_open(&t, (size_t) (4 + below(8)) << 20, (64 + below(512)) << 10);
-	t.opts.block_bytes = (uint32_t) (64 + below(4096));
-	test_reopen(&t);
-	disk_begin(&t);
+	model_now = FIRST_NOW;
+	if (file_log)
+		begin_file_log();
+	else
+	{
+		test_open(&t, (size_t) (4 + below(8)) << 20, (64 + below(512)) << 10);
+		t.opts.block_bytes = (uint32_t) (64 + below(4096));
+		t.env->now_us = model_clock;
+		test_reopen(&t);
+		disk_begin(&t);
+	}
+	t.env->now_us = model_clock;
+	t.env->expire_horizon = model_horizon;
 	t.env->poll = poll_env;
 	flow_env_posix_set_outcome(t.env, outcome, NULL);
 	store_id[0] = test_store(&t, "mixed");
@@ -869,8 +770,14 @@ step(void)
 {
 	uint64_t dice = below(1000);
 
-	if (dice < 300)
+	if (below(50) == 0)
+		model_now += (int64_t) below(4);
+	if (dice < 280)
 		op_batch();
+	else if (dice < 290)
+		op_delete_range();
+	else if (dice < 300)
+		op_patch();
 	else if (dice < 750)
 		op_txn();
 	else if (dice < 800)
@@ -879,8 +786,12 @@ step(void)
 		op_get();
 	else if (dice < 960)
 		op_long_scan();
-	else if (dice < 980)
+	else if (dice < 970)
 		op_snapshot();
+	else if (dice < 979)
+		op_merge();
+	else if (dice < 980)
+		op_policy();
 	else if (dice < 990)
 		op_flush();
 	else if (dice < 996)
@@ -904,6 +815,7 @@ main(int argc, char **argv)
 	{
 		make_keys();
 		start_over();
+		file_log = rounds % 2;
 		begin();
 		for (int i = 0; i < 20000 && (i % 64 || time(NULL) < end); i++)
 			step();
@@ -920,10 +832,12 @@ main(int argc, char **argv)
 		   " scans (%" PRIu64 " rows, %" PRIu64 " interrupts), %" PRIu64
 		   " gets, %" PRIu64 " long scans, %" PRIu64 " flushes (%" PRIu64
 		   " failed), %" PRIu64 " resolves, %" PRIu64 " reopens, %" PRIu64
-		   " crashes\n",
+		   " crashes, %" PRIu64 " range deletes, %" PRIu64 " patches, %" PRIu64
+		   " merges, %" PRIu64 " purged\n",
 		   rounds, done.writes, done.scans, done.rows, done.interrupts,
 		   done.gets, done.long_scans, done.flushes, done.failed, done.resolves,
-		   done.reopens, done.crashes);
+		   done.reopens, done.crashes, done.ranges, done.patches, done.merges,
+		   done.purged);
 	check_passed("model");
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * region_test.c
- *	  The shared region: chunks and metadata against a model, no overlap,
- *	  zeroed memory, nothing lost; the arena's marks.
+ *	  The shared region: chunks and metadata against a model, no overlap of
+ *	  them and the block cache, zeroed memory, nothing lost; the arena's marks.
  *-------------------------------------------------------------------------
  */
 #include "check.h"
@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "../arena.h"
+#include "../cache.h"
 #include "../env_posix.h"
 
-#define REGION_BYTES (8u << 20)
+#define REGION_BYTES (14u << 20) /* 24 chunks */
 #define MAX_OBJECTS 512
 
 typedef struct Object
@@ -218,6 +219,29 @@ test_arena(FlowEnv *env, CheckRandom *r)
 	check_passed("arena");
 }
 
+/* Use the cache to its last byte; false: it is not the region's alone. */
+static bool
+fill_cache(FlowEnv *env, const uint8_t *base, size_t size, size_t cache_bytes)
+{
+	FlowCacheStats stats;
+	FlowCacheRef ref;
+
+	for (uint64_t off = 0; off < 1000; off++)
+	{
+		if (!flowi_cache_reserve(env, 1, 1, off, 3000, &ref))
+			continue;
+		CHECK(ref.data >= base && ref.data + ref.bytes <= base + size);
+		memset(ref.data, 0xff, ref.bytes);
+		flowi_cache_publish(env, &ref);
+		flowi_cache_unpin(env, &ref);
+	}
+	flowi_cache_stats(env, &stats);
+	CHECK(stats.capacity <= cache_bytes);
+	CHECK((stats.pieces > 0) == (cache_bytes > 0));
+	CHECK(stats.capacity >= cache_bytes - cache_bytes / 20);
+	return flowi_cache_check(env);
+}
+
 /* Every layout either is refused or works to its last byte. */
 static void
 test_layouts(FlowEnv *env, CheckRandom *r)
@@ -229,17 +253,22 @@ test_layouts(FlowEnv *env, CheckRandom *r)
 	{
 		size_t size = check_below(r, 3u << 20) & ~(size_t) 7;
 		size_t write_bytes = check_below(r, size + 1);
+		size_t cache_bytes =
+			check_below(r, 2) ? check_below(r, size - write_bytes + 1) : 0;
 		uint8_t *base = calloc(1, size + 1);
 		FlowStatus st;
 
 		CHECK(base != NULL);
-		st = flow_region_init(env, base, size, write_bytes, &env->region);
+		st = flow_region_init(env, base, size, write_bytes, cache_bytes,
+							  &env->region);
 		if (st == FLOW_OK)
 		{
 			uint32_t nchunks = (uint32_t) (write_bytes / FLOW_CHUNK_BYTES);
 			uint8_t *p;
 
 			good++;
+			CHECK((flowi_region_cache(env) != NULL) == (cache_bytes > 0));
+			CHECK(fill_cache(env, base, size, cache_bytes));
 			for (uint32_t i = 0; i < nchunks; i++)
 			{
 				p = flowi_region_chunks_alloc(env, 1);
@@ -252,6 +281,7 @@ test_layouts(FlowEnv *env, CheckRandom *r)
 				CHECK(p >= base && p + 4096 <= base + size);
 				memset(p, 0xff, 4096);
 			}
+			CHECK(fill_cache(env, base, size, cache_bytes));
 		}
 		else
 			CHECK(st == FLOW_INVALID && env->region == NULL);
@@ -260,6 +290,22 @@ test_layouts(FlowEnv *env, CheckRandom *r)
 	CHECK(good > 100);
 	env->region = kept;
 	check_passed("region layouts");
+}
+
+/* Numbers of loaded databases are never the same, cache or not. */
+static void
+test_spaces(FlowEnv *env)
+{
+	uint64_t last = 0;
+
+	for (int i = 0; i < 100; i++)
+	{
+		uint64_t space = flowi_cache_new_space(env);
+
+		CHECK(space > last);
+		last = space;
+	}
+	check_passed("cache spaces");
 }
 
 static void *
@@ -309,6 +355,7 @@ main(int argc, char **argv)
 	test_chunks(env, &r);
 	test_arena(env, &r);
 	test_layouts(env, &r);
+	test_spaces(env);
 	test_threads(env);
 	flow_env_posix_free(env);
 	CHECK_STATUS(flow_env_posix_create(1000, &env), FLOW_INVALID);

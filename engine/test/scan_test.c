@@ -54,7 +54,7 @@ test_pins(void)
 		if (i % 10 == 5)
 		{
 			put_number(&t, s, i, -1, 0);
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 			flow_region_usage(t.env, t.env->region, &total, &used, &meta_total,
 							  &meta_used);
 			CHECK(used == 0);
@@ -85,7 +85,7 @@ test_detach(void)
 	{
 		put_number(&t, s, i, 0, i);
 		if (i == 50)
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 	}
 	for (int i = 0; i < 2; i++)
 	{
@@ -214,7 +214,7 @@ test_interrupts(void)
 		}
 		CHECK_OK(flow_txbuf_push(buf, t.db));
 		flow_txbuf_free(buf);
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	}
 	/* and in a file of their own: the merge reads between two versions */
 	CHECK_OK(flow_txbuf_create(t.env, &buf));
@@ -228,7 +228,7 @@ test_interrupts(void)
 	}
 	CHECK_OK(flow_txbuf_push(buf, t.db));
 	flow_txbuf_free(buf);
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	spec.visible = nobody_visible;
 	spec.store_id = hidden;
 	t.env->poll = poll_interrupts;
@@ -315,12 +315,12 @@ test_lazy(void)
 	{
 		for (int key = 0; key < 10; key++)
 			put_number(&t, s, key, ts, ts);
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	}
 	for (int key = 10; key < 20; key++)
 	{
 		put_number(&t, s, key, 5, key);
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	}
 	CHECK_OK(flow_get_latest(t.db, &spec, "k0003", 5, &scan, &vec));
 	CHECK(vec->ts[0] == 9);
@@ -372,10 +372,10 @@ test_skip(bool flush)
 		snprintf(name, sizeof(name), "k%04d", key);
 		for (int i = 0; i < 1000; i++)
 			r[i] = test_record(name, i, "some value");
-		CHECK_OK(flow_write_batch(t.db, s, r, 1000));
+		CHECK_OK(flow_write_batch(t.db, s, r, 1000, NULL));
 	}
 	if (flush)
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	spec.ts_lo = (FlowTimeBound){FLOW_INCLUSIVE, 500};
 	spec.ts_hi = (FlowTimeBound){FLOW_EXCLUSIVE, 503};
 	for (int reverse = 0; reverse < 2; reverse++)
@@ -491,7 +491,7 @@ test_own(void)
 	CHECK_OK(flow_scan_next(scan, 1, &vec));
 	CHECK(vec->key[0][0] == 'c' && vec->value_bytes[0] == 3);
 	CHECK_OK(flow_txbuf_push(buf, t.db));
-	CHECK_OK(flow_flush(t.db));
+	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK_OK(flow_scan_next(scan, 1, &vec));
 	CHECK(vec->key[0][0] == 'z' && vec->value_bytes[0] == 4);
 	CHECK_STATUS(flow_scan_next(scan, 1, &vec), FLOW_END);
@@ -529,7 +529,7 @@ test_nomem(void)
 	{
 		put_number(&t, s, i, i % 7, i);
 		if (i % 100 == 50)
-			CHECK_OK(flow_flush(t.db));
+			CHECK_OK(flow_flush(t.db, NULL));
 	}
 	for (uint64_t nth = 1; !done; nth++)
 	{
@@ -592,7 +592,7 @@ test_many_ssts(void)
 	{
 		put_number(&t, s, i, 0, i);
 		put_number(&t, s, 299, i, i); /* all overlap at the end */
-		CHECK_OK(flow_flush(t.db));
+		CHECK_OK(flow_flush(t.db, NULL));
 	}
 	for (int round = 0; round < 2; round++)
 	{

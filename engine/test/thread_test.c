@@ -1,11 +1,17 @@
 /*-------------------------------------------------------------------------
  * thread_test.c
- *	  Writers, readers, flushers and a checkpoint holder at the same time,
- *	  each with a handle of its own.  Most telling under SANITIZE=thread.
+ *	  Writers, readers, flushers, mergers and a checkpoint holder at the same
+ *	  time, each with a handle of its own (X21: W23, W29, W32, W33).  Most
+ *	  telling under SANITIZE=thread.
  *
  * A writer writes its rows in batches, each batch one generation of all of
  * them.  A reader that gets all rows by one call must find every writer's
- * rows in one generation, and never an older one than before.
+ * rows in one generation, and never an older one than before.  A sweeper
+ * deletes each of its generations by a range delete before it writes the
+ * next: of those a reader sees all rows or none.  The rows of the second
+ * store expire while flushes and gc drop them.
+ *
+ * Two rounds: a log that only counts, and the file log.
  *
  *	 thread_test [seed [seconds]]
  *-------------------------------------------------------------------------
@@ -16,15 +22,15 @@
 #include "dbtest.h"
 
 #define NWRITERS 2
-#define NREADERS 2
 #define NROWS 50
 #define DEFAULT_SECONDS 5
 
 static TestDb t;
-static uint32_t store;
+static uint32_t store, mortal;
 static _Atomic bool stop;
 static _Atomic uint64_t generation[NWRITERS]; /* returned from the write */
-static _Atomic uint64_t scans, gets, flushes, proofs;
+static _Atomic uint64_t swept; /* generations up to here are deleted */
+static _Atomic uint64_t scans, gets, flushes, proofs, merges, sweeps, purged;
 
 static FlowDb *
 attach(void)
@@ -35,31 +41,102 @@ attach(void)
 	return db;
 }
 
+/* One generation of all rows whose keys begin with first. */
+static void
+write_generation(FlowDb *db, char first, uint64_t g)
+{
+	char keys[NROWS][16];
+	char value[128];
+	FlowRecord r[NROWS];
+
+	memset(value, 'v', sizeof(value));
+	memcpy(value, &g, sizeof(g));
+	for (int i = 0; i < NROWS; i++)
+	{
+		snprintf(keys[i], sizeof(keys[i]), "%c%03d", first, i);
+		r[i] = test_record(keys[i], 0, NULL);
+		r[i].value = value;
+		r[i].value_bytes = sizeof(value);
+	}
+	CHECK_OK(flow_write_batch(db, store, r, NROWS, NULL));
+}
+
 static void *
 writer(void *arg)
 {
 	uint32_t w = *(uint32_t *) arg;
 	FlowDb *db = attach();
-	char keys[NROWS][16];
-	char value[128];
-	FlowRecord r[NROWS];
 
 	for (uint64_t g = 1; !stop; g++)
 	{
-		memset(value, 'v', sizeof(value));
-		memcpy(value, &g, sizeof(g));
-		for (int i = 0; i < NROWS; i++)
-		{
-			snprintf(keys[i], sizeof(keys[i]), "%c%03d", 'a' + (int) w, i);
-			r[i] = test_record(keys[i], 0, NULL);
-			r[i].value = value;
-			r[i].value_bytes = sizeof(value);
-		}
-		CHECK_OK(flow_write_batch(db, store, r, NROWS));
+		write_generation(db, (char) ('a' + w), g);
 		atomic_store(&generation[w], g);
 	}
 	flow_detach(db);
 	return NULL;
+}
+
+static void *
+sweeper(void *arg)
+{
+	FlowDb *db = attach();
+	const FlowRect rect = {.key_lo = (const uint8_t *) "s",
+						   .key_hi = (const uint8_t *) "t",
+						   .key_lo_bytes = 1,
+						   .key_hi_bytes = 1,
+						   .ts_lo = -1,
+						   .ts_hi = 1};
+
+	(void) arg;
+	for (uint64_t g = 1; !stop; g++)
+	{
+		write_generation(db, 's', g);
+		CHECK_OK(flow_delete_range(db, store, &rect, NULL));
+		atomic_store(&swept, g);
+		atomic_fetch_add(&sweeps, 1);
+	}
+	flow_detach(db);
+	return NULL;
+}
+
+/* Rows that live some milliseconds. */
+static void *
+mortal_writer(void *arg)
+{
+	FlowDb *db = attach();
+	FlowRecord r;
+	char key[16];
+
+	(void) arg;
+	for (int64_t i = 0; !stop; i++)
+	{
+		snprintf(key, sizeof(key), "m%03d", (int) (i % 500));
+		r = test_record(key, i, "mortal");
+		r.expire_at = t.env->now_us(t.env) + 5000;
+		CHECK_OK(flow_write_batch(db, mortal, &r, 1, NULL));
+		if (i % 20 == 0)
+			t.env->pause(t.env);
+	}
+	flow_detach(db);
+	return NULL;
+}
+
+static void
+read_mortals(FlowDb *db)
+{
+	FlowScanSpec spec = {.store_id = mortal, .now = t.env->now_us(t.env)};
+	FlowScan *scan;
+	FlowRecord row;
+	FlowStatus st;
+
+	CHECK_OK(flow_scan_open(db, &spec, &scan));
+	while ((st = flow_scan_row(scan, &row)) == FLOW_OK)
+	{
+		CHECK(row.expire_at > spec.now);
+		CHECK(row.value_bytes == 6 && memcmp(row.value, "mortal", 6) == 0);
+	}
+	CHECK_STATUS(st, FLOW_END);
+	flow_scan_close(scan);
 }
 
 static uint64_t
@@ -78,6 +155,7 @@ read_all(FlowDb *db, uint64_t *last, bool reverse)
 	FlowScanSpec spec = {
 		.store_id = store, .now = INT64_MIN, .reverse = reverse};
 	uint64_t before[NWRITERS], seen[NWRITERS] = {0};
+	uint64_t swept_before = atomic_load(&swept), swept_seen = 0;
 	const FlowVector *vec;
 	FlowScan *scan;
 	FlowStatus st;
@@ -91,6 +169,13 @@ read_all(FlowDb *db, uint64_t *last, bool reverse)
 		int w = vec->key[i][0] - 'a';
 		uint64_t g = generation_of(vec, i);
 
+		if (vec->key[i][0] == 's')
+		{
+			CHECK(swept_seen == 0 || swept_seen == g);
+			CHECK(g > swept_before); /* a returned delete is seen */
+			swept_seen = g;
+			continue;
+		}
 		CHECK(seen[w] == 0 || seen[w] == g); /* a batch is seen whole */
 		seen[w] = g;
 	}
@@ -140,6 +225,7 @@ reader(void *arg)
 	{
 		read_all(db, last, i % 2);
 		read_one(db, last, i % 3 == 0);
+		read_mortals(db);
 	}
 	flow_detach(db);
 	return NULL;
@@ -160,6 +246,49 @@ flusher(void *arg)
 		st = flow_resolve_step(db);
 		CHECK(st == FLOW_END || st == FLOW_BUSY);
 		t.env->pause(t.env);
+	}
+	flow_detach(db);
+	return NULL;
+}
+
+/* By hand and in steps, of one store and of all; handles that go while a
+ * merge is under way. */
+static void *
+merger(void *arg)
+{
+	FlowDb *db = attach();
+
+	(void) arg;
+	for (int i = 0; !stop; i++)
+	{
+		FlowMaintenance report;
+		uint64_t n = 0;
+		bool ran = false;
+		FlowStatus st;
+
+		if (i % 4 == 0)
+			st = flow_compact(db, i % 8 ? store : 0, &ran);
+		else if (i % 16 == 1)
+			st = flow_gc(db, &n);
+		else
+		{
+			st = flow_maintenance_step(db, 200, &report);
+			if (st == FLOW_OK)
+			{
+				n = report.purged;
+				ran = report.merges > 0;
+			}
+		}
+		CHECK(st == FLOW_OK || st == FLOW_END || st == FLOW_BUSY);
+		atomic_fetch_add(&merges, ran);
+		atomic_fetch_add(&purged, n);
+		if (i % 50 == 49)
+		{
+			flow_detach(db);
+			db = attach();
+		}
+		if (!ran)
+			t.env->pause(t.env);
 	}
 	flow_detach(db);
 	return NULL;
@@ -193,48 +322,112 @@ holder(void *arg)
 	return NULL;
 }
 
-int
-main(int argc, char **argv)
+static void
+start_all(pthread_t *thread, int *np)
 {
 	static uint32_t no[NWRITERS];
-	pthread_t thread[16];
-	int n = 0;
-	uint64_t last[NWRITERS] = {0};
-	int seconds = argc > 2 ? atoi(argv[2]) : DEFAULT_SECONDS;
+	static void *(*const others[])(void *) = {reader,  reader,	flusher,
+											  flusher, sweeper, mortal_writer,
+											  merger,  merger,	holder};
 
-	check_seed(argc, argv);
-	test_open(&t, 16u << 20, 1u << 20);
-	flow_env_posix_set_log(t.env, NULL, NULL);
-	store = test_store(&t, "s");
 	for (uint32_t w = 0; w < NWRITERS; w++)
 	{
 		no[w] = w;
-		CHECK(pthread_create(&thread[n++], NULL, writer, &no[w]) == 0);
+		generation[w] = 0;
+		CHECK(pthread_create(&thread[(*np)++], NULL, writer, &no[w]) == 0);
 	}
-	for (int i = 0; i < NREADERS; i++)
-		CHECK(pthread_create(&thread[n++], NULL, reader, NULL) == 0);
-	CHECK(pthread_create(&thread[n++], NULL, flusher, NULL) == 0);
-	CHECK(pthread_create(&thread[n++], NULL, flusher, NULL) == 0);
-	CHECK(pthread_create(&thread[n++], NULL, holder, NULL) == 0);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		CHECK(pthread_create(&thread[(*np)++], NULL, others[i], NULL) == 0);
+}
+
+/* The last generation of each writer, and nothing of the sweeper. */
+static void
+check_last(void)
+{
+	uint64_t last[NWRITERS] = {0};
+	FlowScanSpec spec = {.store_id = store, .now = INT64_MIN};
+
+	read_all(t.db, last, false);
+	for (int w = 0; w < NWRITERS; w++)
+		CHECK(last[w] == generation[w]);
+	spec.key_lo = (FlowKeyBound){FLOW_INCLUSIVE, "s", 1};
+	CHECK_TEXT(test_rows(&t, &spec), "");
+}
+
+static void
+run(int seconds)
+{
+	pthread_t thread[16];
+	int n = 0;
+
+	stop = false;
+	swept = 0;
+	store = test_store(&t, "s");
+	mortal = test_store(&t, "mortal");
+	start_all(thread, &n);
 	sleep((unsigned) seconds);
 	atomic_store(&stop, true);
 	while (n > 0)
 		CHECK(pthread_join(thread[--n], NULL) == 0);
+	check_last();
+	CHECK_OK(flow_flush(t.db, NULL));
+	check_last();
+	printf("# %" PRIu64 " and %" PRIu64 " batches, %" PRIu64 " scans, %" PRIu64
+		   " gets, %" PRIu64 " flushes, %" PRIu64 " proofs, %" PRIu64
+		   " merges, %" PRIu64 " sweeps, %" PRIu64 " purged\n",
+		   generation[0], generation[1], scans, gets, flushes, proofs, merges,
+		   sweeps, purged);
+}
 
-	read_all(t.db, last, false);
-	for (int w = 0; w < NWRITERS; w++)
-		CHECK(last[w] == generation[w]);
-	CHECK_OK(flow_flush(t.db));
-	test_forget_log(&t);
+static void
+run_counted(int seconds)
+{
+	test_open(&t, 16u << 20, 1u << 20);
+	flow_env_posix_set_log(t.env, NULL, NULL);
+	run(seconds);
 	test_unload(&t);
 	test_load(&t);
-	read_all(t.db, last, false);
-	for (int w = 0; w < NWRITERS; w++)
-		CHECK(last[w] == generation[w]);
+	check_last();
 	test_close(&t);
-	printf("# %" PRIu64 " and %" PRIu64 " batches, %" PRIu64 " scans, %" PRIu64
-		   " gets, %" PRIu64 " flushes, %" PRIu64 " proofs\n",
-		   generation[0], generation[1], scans, gets, flushes, proofs);
 	check_passed("threads");
+}
+
+static void
+run_logged(int seconds)
+{
+	char command[128];
+
+	memset(&t, 0, sizeof(t));
+	t.opts = (FlowOptions) FLOW_OPTIONS_DEFAULT;
+	t.opts.memtable_bytes = 1u << 20;
+	t.opts.block_bytes = 1024;
+	t.opts.wal_segment_bytes = 1u << 20;
+	t.opts.create = true;
+	CHECK_OK(flow_env_posix_create(16u << 20, &t.env));
+	strcpy(t.dir, "tmp_db.XXXXXX");
+	CHECK(mkdtemp(t.dir) != NULL);
+	CHECK_OK(flow_open(t.env, t.dir, &t.opts, &t.db));
+	t.sh = flow_shared(t.db);
+	run(seconds);
+	CHECK_OK(close_free(t.db));
+	t.opts.create = false;
+	CHECK_OK(flow_open(t.env, t.dir, &t.opts, &t.db));
+	t.sh = flow_shared(t.db);
+	check_last();
+	CHECK_OK(close_free(t.db));
+	flow_env_posix_free(t.env);
+	snprintf(command, sizeof(command), "rm -rf ./%s", t.dir);
+	CHECK(system(command) == 0);
+	check_passed("threads, with the file log");
+}
+
+int
+main(int argc, char **argv)
+{
+	int seconds = argc > 2 ? atoi(argv[2]) : DEFAULT_SECONDS;
+
+	check_seed(argc, argv);
+	run_counted((seconds + 1) / 2);
+	run_logged((seconds + 1) / 2);
 	return 0;
 }

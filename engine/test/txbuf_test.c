@@ -27,7 +27,9 @@ typedef struct ModelEntry
 	int64_t ts;
 	int64_t expire_at;
 	uint32_t value_bytes;
-	uint64_t tag; /* first bytes of the value; unique */
+	uint64_t tag;	 /* first bytes of the value; unique */
+	uint32_t key_hi; /* of a range tombstone; NKEYS: open */
+	int64_t ts_hi;
 } ModelEntry;
 
 static ModelEntry model[MAX_MODEL];
@@ -88,10 +90,53 @@ key_number(const uint8_t *key, uint32_t key_bytes)
 	return 0;
 }
 
+/* What a range tombstone leaves in the cells that it covers. */
+static void
+cover(Cell cells[NKEYS][NTIMES], const FlowRect *rect, uint64_t xid,
+	  uint32_t cid)
+{
+	for (uint32_t no = 0; no < NKEYS; no++)
+	{
+		uint8_t key[16];
+		uint32_t key_bytes = make_key(no, key);
+
+		for (int64_t ts = 0; ts < NTIMES; ts++)
+			if (rect->ts_lo <= ts && ts <= rect->ts_hi &&
+				flowi_rect_has_key(rect, key, key_bytes))
+				cells[no][ts] = (Cell){.set = true,
+									   .op = FLOW_DELETE_RANGE,
+									   .xid = xid,
+									   .cid = cid};
+	}
+}
+
+static FlowRect
+model_rect(const ModelEntry *m, uint8_t lo[16], uint8_t hi[16])
+{
+	FlowRect rect = {lo, NULL, make_key(m->key, lo), 0, m->ts, m->ts_hi};
+
+	if (m->key_hi < NKEYS)
+	{
+		rect.key_hi = hi;
+		rect.key_hi_bytes = make_key(m->key_hi, hi);
+	}
+	return rect;
+}
+
 static void
 apply(const FlowBatchHeader *hdr, const FlowBatchCursor *c)
 {
-	Cell *cell =
+	Cell *cell;
+
+	if (c->op == FLOW_DELETE_RANGE)
+	{
+		cover(pushed.cells[c->store_id - 1],
+			  &(FlowRect){c->key, c->value, c->key_bytes, c->value_bytes, c->ts,
+						  c->expire_at},
+			  hdr->xid, c->cid);
+		return;
+	}
+	cell =
 		&pushed.cells[c->store_id - 1][key_number(c->key, c->key_bytes)][c->ts];
 
 	cell->set = true;
@@ -161,9 +206,17 @@ check_pushed(size_t from, size_t to)
 	for (size_t i = from; i < to; i++)
 	{
 		const ModelEntry *m = &model[i];
-		Cell *cell = &want[m->store][m->key][m->ts];
 
-		*cell = (Cell){.set = true,
+		if (m->op == FLOW_DELETE_RANGE)
+		{
+			uint8_t lo[16], hi[16];
+			FlowRect rect = model_rect(m, lo, hi);
+
+			cover(want[m->store], &rect, m->xid, m->cid);
+		}
+		else
+			want[m->store][m->key][m->ts] =
+				(Cell){.set = true,
 					   .op = m->op,
 					   .xid = m->xid,
 					   .cid = m->cid,
@@ -202,7 +255,8 @@ model_row(uint32_t store, uint32_t key, int64_t ts, uint32_t own_cid)
 {
 	for (size_t i = model_n; i-- > model_front;)
 		if (model[i].store == store && model[i].key == key &&
-			model[i].ts == ts && model[i].cid < own_cid)
+			model[i].ts == ts && model[i].cid < own_cid &&
+			model[i].op != FLOW_DELETE_RANGE)
 			return &model[i];
 	return NULL;
 }
@@ -240,7 +294,60 @@ check_rec(const FlowRec *rec, const ModelEntry *m)
 	CHECK(rec->value_bytes == m->value_bytes);
 	CHECK((rec->value == NULL) == (m->op == FLOW_DELETE));
 	CHECK(m->value_bytes < 8 || memcmp(rec->value, &m->tag, 8) == 0);
-	CHECK(rec->seq == (uint64_t) (m - model));
+	CHECK(rec->seq == FLOW_OWN_SEQ + (uint64_t) (m - model));
+}
+
+typedef struct TombWalk
+{
+	size_t at; /* entries from here on have been given or passed */
+	uint32_t store;
+	uint32_t own_cid;
+} TombWalk;
+
+/* Step back to the range tombstone before; false: there is none. */
+static bool
+tomb_before(TombWalk *walk)
+{
+	while (walk->at-- > model_front)
+	{
+		const ModelEntry *m = &model[walk->at];
+
+		if (m->op == FLOW_DELETE_RANGE && m->store == walk->store &&
+			m->cid < walk->own_cid)
+			return true;
+	}
+	return false;
+}
+
+static FlowStatus
+see_tomb(void *arg, const FlowTomb *tomb)
+{
+	TombWalk *walk = arg;
+	uint8_t lo[16], hi[16];
+	FlowRect want;
+
+	CHECK(tomb_before(walk));
+	want = model_rect(&model[walk->at], lo, hi);
+	CHECK(tomb->seq == FLOW_OWN_SEQ + walk->at && tomb->txn == NULL);
+	CHECK(tomb->rect.ts_lo == want.ts_lo && tomb->rect.ts_hi == want.ts_hi);
+	CHECK(flowi_key_cmp(tomb->rect.key_lo, tomb->rect.key_lo_bytes, want.key_lo,
+						want.key_lo_bytes) == 0);
+	CHECK((tomb->rect.key_hi == NULL) == (want.key_hi == NULL));
+	if (want.key_hi)
+		CHECK(flowi_key_cmp(tomb->rect.key_hi, tomb->rect.key_hi_bytes,
+							want.key_hi, want.key_hi_bytes) == 0);
+	return FLOW_OK;
+}
+
+static void
+check_tombs(FlowTxBuf *buf, CheckRandom *r)
+{
+	TombWalk walk = {model_n, (uint32_t) check_below(r, NSTORES),
+					 (uint32_t) check_below(r, 40)};
+
+	CHECK_OK(flowi_txbuf_each_tomb(buf, walk.store + 1, walk.own_cid, see_tomb,
+								   &walk));
+	CHECK(!tomb_before(&walk));
 }
 
 static void
@@ -284,6 +391,29 @@ check_iter(FlowTxBuf *buf, CheckRandom *r)
 /* ------------------------------------------------------------ operations */
 
 static void
+add_tomb(FlowTxBuf *buf, CheckRandom *r, uint64_t xid, uint32_t cid)
+{
+	ModelEntry *m = &model[model_n];
+	uint64_t generation = flowi_txbuf_tombs_generation(buf);
+	uint8_t lo[16], hi[16];
+	FlowRect rect;
+
+	memset(m, 0, sizeof(*m));
+	m->xid = xid;
+	m->cid = cid;
+	m->op = FLOW_DELETE_RANGE;
+	m->store = (uint32_t) check_below(r, NSTORES);
+	m->key = (uint32_t) check_below(r, NKEYS);
+	m->key_hi = (uint32_t) check_below(r, NKEYS + 3);
+	m->ts = (int64_t) check_below(r, NTIMES) - 1;
+	m->ts_hi = (int64_t) check_below(r, NTIMES + 2) - 1;
+	rect = model_rect(m, lo, hi);
+	CHECK_OK(flow_txbuf_delete_range(buf, m->store + 1, &rect, xid, cid));
+	CHECK(generation != flowi_txbuf_tombs_generation(buf));
+	model_n++;
+}
+
+static void
 add_some(FlowTxBuf *buf, CheckRandom *r, uint64_t xid, uint32_t cid,
 		 uint32_t max_value)
 {
@@ -297,6 +427,11 @@ add_some(FlowTxBuf *buf, CheckRandom *r, uint64_t xid, uint32_t cid,
 		Rank rank = ranks[sorted ? i * (NKEYS * NTIMES - 1) / n
 								 : check_below(r, NKEYS * NTIMES)];
 
+		if (check_below(r, 8) == 0)
+		{
+			add_tomb(buf, r, xid, cid);
+			continue;
+		}
 		memset(m, 0, sizeof(*m));
 		m->xid = xid;
 		m->cid = cid;
@@ -350,7 +485,8 @@ push_some(FlowTxBuf *buf, FlowEnv *env, CheckRandom *r, unsigned busy_percent)
 			CHECK_OK(flowi_txbuf_iter(buf, (uint32_t) check_below(r, NSTORES),
 									  UINT32_MAX, check_below(r, 2), &it));
 			for (st = it->seek(it, &all); st == FLOW_OK; st = it->next(it))
-				CHECK(it->cur.seq >= model_front && it->cur.seq < model_n);
+				CHECK(it->cur.seq >= FLOW_OWN_SEQ + model_front &&
+					  it->cur.seq < FLOW_OWN_SEQ + model_n);
 			it->free(it);
 			st = FLOW_BUSY;
 		}
@@ -395,6 +531,7 @@ run_random(FlowEnv *env, CheckRandom *r, uint32_t max_value, int rounds)
 			case 4:
 			case 5:
 				check_iter(buf, r);
+				check_tombs(buf, r);
 				CHECK(generation == flowi_txbuf_generation(buf));
 				break;
 			default:

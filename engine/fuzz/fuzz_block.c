@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ * fuzz_block.c
+ *	  One decoded block of an SSTable: every row, every search.
+ *
+ * A block has no checksum of its own (its frame has).
+ *-------------------------------------------------------------------------
+ */
+#include "fuzz.h"
+
+#include "../block.h"
+#include "../test/rows.h"
+
+#define MAX_SEARCHES 200u
+
+/* Rows in strict order, keys and values inside. */
+static uint64_t
+check_rows(const FlowBlock *b, const uint8_t *data, size_t size)
+{
+	FlowRec last = {0};
+	uint64_t sum = 0;
+
+	FUZZ_CHECK(b->nrows > 0 && b->nruns > 0 && b->nruns <= b->nrows);
+	FUZZ_CHECK(b->run_row[0] == 0 && b->run_row[b->nruns] == b->nrows);
+	for (uint32_t run = 0; run < b->nruns; run++)
+	{
+		FUZZ_CHECK(b->run_row[run] < b->run_row[run + 1]);
+		for (uint32_t row = b->run_row[run]; row < b->run_row[run + 1]; row++)
+		{
+			FlowRec rec = {0};
+
+			flowi_block_rec(b, run, row, &rec);
+			FUZZ_CHECK(fuzz_inside(rec.key, rec.key_bytes, data, size));
+			FUZZ_CHECK(fuzz_inside(rec.value, rec.value_bytes, data, size));
+			FUZZ_CHECK(rec.key_bytes <= FLOW_MAX_KEY &&
+					   rec.value_bytes <= FLOW_MAX_VALUE);
+			FUZZ_CHECK(rec.op == FLOW_PUT ||
+					   (rec.op == FLOW_DELETE && rec.value_bytes == 0));
+			FUZZ_CHECK(row == 0 || rows_cmp_recs(&last, &rec) < 0);
+			if (row < 4096) /* of a block of a million rows: enough */
+				sum = fuzz_sum(fuzz_sum(sum, rec.key, rec.key_bytes), rec.value,
+							   rec.value_bytes);
+			last = rec;
+		}
+	}
+	return sum;
+}
+
+/* From a row's identity a search comes to its first version, and with after
+ * behind its last one. */
+static void
+check_search(const FlowBlock *b, uint32_t run, uint32_t row)
+{
+	uint32_t key_bytes;
+	const uint8_t *key = flowi_block_key(b, run, &key_bytes);
+	uint32_t first = row;
+	uint32_t end = row;
+	uint32_t found_run;
+
+	while (first > b->run_row[run] && b->ts[first - 1] == b->ts[row])
+		first--;
+	while (end < b->run_row[run + 1] && b->ts[end] == b->ts[row])
+		end++;
+	FUZZ_CHECK(flowi_block_find(b, key, key_bytes, b->ts[row], false,
+								&found_run) == first);
+	FUZZ_CHECK(found_run == run);
+	FUZZ_CHECK(flowi_block_find(b, key, key_bytes, b->ts[row], true,
+								&found_run) == end);
+	FUZZ_CHECK(found_run == (end == b->run_row[run + 1] ? run + 1 : run));
+}
+
+static void
+check_searches(const FlowBlock *b)
+{
+	uint32_t step = b->nrows / MAX_SEARCHES + 1;
+	uint32_t run = 0;
+	uint32_t found_run;
+
+	for (uint32_t row = 0; row < b->nrows; row += step)
+	{
+		while (row >= b->run_row[run + 1])
+			run++;
+		check_search(b, run, row);
+	}
+	FUZZ_CHECK(flowi_block_find(b, NULL, 0, INT64_MIN, false, &found_run) == 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	FlowEnv *env = fuzz_begin(data, size);
+	FlowBlock b;
+
+	flowi_block_init(&b, env);
+	for (int i = 0; i < 2; i++) /* again, into the memory of the first */
+	{
+		FlowStatus st = flowi_block_decode(&b, data, size, "block", 0);
+
+		fuzz_check_status(st);
+		if (st != FLOW_OK)
+			continue;
+		fuzz_decoded += (uint64_t) i;
+		(void) check_rows(&b, data, size);
+		check_searches(&b);
+	}
+	flowi_block_free(&b);
+	fuzz_end();
+	return 0;
+}
+
+void
+fuzz_seed(CheckRandom *r, FuzzBytes *out)
+{
+	FlowEnv *env = fuzz_begin(NULL, 0);
+	RowsSpec spec = {.n = 1 + (uint32_t) check_below(r, 120),
+					 .nkeys = 1 + (uint32_t) check_below(r, 20),
+					 .key_max = 12,
+					 .value_max = (uint32_t) check_below(r, 40),
+					 .extreme = check_below(r, 2),
+					 .tomb_percent = (uint32_t) check_below(r, 2) * 30,
+					 .mortal_percent = (uint32_t) check_below(r, 3) * 50};
+	FlowBlockBuilder b;
+	const uint8_t *raw;
+	size_t bytes;
+	Rows rows;
+
+	rows_make(&rows, r, &spec);
+	flowi_block_builder_init(&b, env);
+	for (uint32_t i = 0; i < rows.n; i++)
+	{
+		bool new_key =
+			i == 0 ||
+			flowi_key_cmp(rows.rec[i - 1].key, rows.rec[i - 1].key_bytes,
+						  rows.rec[i].key, rows.rec[i].key_bytes) != 0;
+
+		FUZZ_CHECK(flowi_block_add(&b, &rows.rec[i], new_key) == FLOW_OK);
+	}
+	FUZZ_CHECK(flowi_block_finish(&b, &raw, &bytes) == FLOW_OK);
+	fuzz_bytes_set(out, raw, bytes);
+	flowi_block_builder_free(&b);
+	rows_free(&rows);
+	fuzz_end();
+}
