@@ -203,3 +203,30 @@ remove_work()
     done
     rm -rf "$work"
 }
+
+# machine_line LOAD: date and machine, for a table of figures.
+machine_line()
+{
+    echo "$(date -u +%F), $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cpus,"
+    echo "$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo), Linux $(uname -r). Load average when it began: $1."
+}
+
+# write_section FILE NAME SECTION: put the text in file SECTION under the
+# heading "## NAME" of FILE, in the place of what stands there.
+write_section()
+{
+    local new
+    new=$(mktemp)
+    [ -e "$1" ] || printf '# Measured\n' >"$1"
+    awk -v heading="## $2" -v section="$3" '
+        function put(line) {
+            print heading "\n"
+            while ((getline line < section) > 0) print line
+            done = 1
+        }
+        /^## / { skip = $0 == heading; if (skip) { put(); print ""; next } }
+        !skip { print }
+        END { if (!done) { print ""; put() } }' "$1" | cat -s >"$new"
+    cat "$new" >"$1"
+    rm -f "$new"
+}
