@@ -609,7 +609,7 @@ flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
 	if (s->ended || st != FLOW_OK)
 		flowi_source_drop(s);
 	if (s->failed != FLOW_OK)
-		return st;
+		s->vec.nrows = 0; /* nor does flow_scan_row find them */
 	if (s->vec.nrows == 0)
 		return st;
 	*vecp = &s->vec;

@@ -633,6 +633,7 @@ test_rows_one_by_one(void)
 	char key[16];
 	FlowScan *scan;
 	FlowRecord row;
+	FlowStatus st;
 
 	test_open(&t, REGION, 1u << 20);
 	s = spec.store_id = test_store(&t, "s");
@@ -676,6 +677,21 @@ test_rows_one_by_one(void)
 	CHECK_OK(flow_scan_row(scan, &row));
 	CHECK_OK(flow_scan_row(scan, &row));
 	CHECK_STATUS(flow_scan_row(scan, &row), FLOW_END);
+	flow_scan_close(scan);
+	/* one that failed goes on failing: it must not give what it has found on
+	 * the way to the error */
+	test_reopen(&t); /* nothing is cached */
+	spec.limit = 0;
+	CHECK_OK(flow_scan_open(t.db, &spec, &scan));
+	for (int i = 0; i < 16; i++)
+		CHECK_OK(flow_scan_row(scan, &row));
+	flow_env_posix_fail(t.env, FLOW_POSIX_READ, 1, UINT64_MAX, EIO);
+	while ((st = flow_scan_row(scan, &row)) == FLOW_OK)
+		;
+	CHECK(st == FLOW_IOERR);
+	flow_env_posix_fail(t.env, FLOW_POSIX_READ, 1, 0, 0);
+	for (int i = 0; i < 100; i++)
+		CHECK_STATUS(flow_scan_row(scan, &row), FLOW_IOERR);
 	flow_scan_close(scan);
 	test_close(&t);
 	check_passed("rows one by one");
