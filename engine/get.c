@@ -185,8 +185,17 @@ read_sst(Lookup *l, FlowSst *sst, SstRead *read, const FlowRec **recp)
 	{
 		FLOW_TRY(flowi_readers_get_iter(read->reader, sst));
 		read->it = read->reader->get_iter;
+		read->reader->get_stats = (FlowSstIterStats){0};
 	}
-	return newest_visible(l, read->it, FLOW_SOURCE_SST, recp);
+	FLOW_TRY(newest_visible(l, read->it, FLOW_SOURCE_SST, recp));
+	if (read->it == read->reader->get_iter)
+	{
+		const FlowSstIterStats *n = &read->reader->get_stats;
+
+		s->sst_stats.blocks_read += n->blocks_read;
+		s->sst_stats.cache_hits += n->cache_hits;
+	}
+	return FLOW_OK;
 }
 
 static FlowStatus
@@ -279,6 +288,7 @@ flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 	release_sst(&l, &l.read);
 	flowi_source_drop(s);
 	flowi_scan_end_call(db, began, s->vec.nrows);
+	s->stats.blocks_read = s->sst_stats.blocks_read;
 	s->stats.cache_hits = s->sst_stats.cache_hits;
 	s->ended = true;
 	if (st != FLOW_OK)

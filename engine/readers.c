@@ -203,7 +203,8 @@ flowi_readers_get_iter(FlowReader *r, FlowSst *sst)
 						  &(FlowSstIterOptions){.ts_lo = INT64_MIN,
 												.ts_hi = INT64_MAX,
 												.find_txn = find_for_get,
-												.find_arg = r},
+												.find_arg = r,
+												.stats = &r->get_stats},
 						  &r->get_iter);
 }
 

@@ -18,7 +18,8 @@ typedef struct FlowReader
 	/* what a point lookup reads with, kept from one to the next; made by
 	 * flowi_readers_get_iter, at most one user at a time */
 	FlowIter *get_iter;
-	FlowSst *get_sst; /* whose directory get_iter asks */
+	FlowSst *get_sst;			/* whose directory get_iter asks */
+	FlowSstIterStats get_stats; /* what get_iter counts; its user's to zero */
 
 	/* its range tombstones, when there are many and a lookup wanted them */
 	FlowTombSet tombs;

@@ -330,6 +330,7 @@ test_lazy(void)
 
 	CHECK_OK(flow_get(t.db, &spec, "k0003", 5, 4, &scan, &vec));
 	CHECK(flow_scan_stats(scan)->ssts_read == 1);
+	CHECK(flow_scan_stats(scan)->blocks_read == 1);
 	flow_scan_close(scan);
 
 	spec.key_lo = (FlowKeyBound){FLOW_EXCLUSIVE, "k0009", 5};
