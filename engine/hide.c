@@ -9,6 +9,9 @@
  * that was met and not seen, but may be seen later, makes the next call ask
  * again.
  *
+ * An SSTable may have many, and most scans are of few keys: then those that
+ * may meet the bounds are found by key, in an order kept beside its reader.
+ *
  * A lookup knows its record already when it asks, and needs to know only
  * whether anything newer covers it.  It walks the lists; an SSTable with many
  * keeps them arranged beside its reader.
@@ -17,6 +20,8 @@
  *-------------------------------------------------------------------------
  */
 #include "scan.h"
+
+#include <stdlib.h>
 
 #include "txbuf.h"
 
@@ -87,6 +92,102 @@ with_txn(const FlowTomb *tomb, FlowSst *sst)
 	return full;
 }
 
+static int
+order_cmp(const void *a, const void *b)
+{
+	const FlowRect *x = &((const FlowTombOrder *) a)->tomb->rect;
+	const FlowRect *y = &((const FlowTombOrder *) b)->tomb->rect;
+
+	return flowi_key_cmp(x->key_lo, x->key_lo_bytes, y->key_lo,
+						 y->key_lo_bytes);
+}
+
+/* Does a rectangle's last key lie behind b's? */
+static bool
+ends_behind(const FlowRect *a, const FlowRect *b)
+{
+	return b->key_hi != NULL &&
+		   (a->key_hi == NULL || flowi_key_cmp(a->key_hi, a->key_hi_bytes,
+											   b->key_hi, b->key_hi_bytes) > 0);
+}
+
+/* Make reader->tomb_order, of its n > 0 tombstones. */
+static FlowStatus
+make_order(FlowEnv *env, FlowReader *reader, const FlowTomb *tomb, uint32_t n)
+{
+	FlowTombOrder *o = env->alloc(env, n * sizeof(*o));
+
+	if (o == NULL)
+		return flowi_fail(FLOW_NOMEM, "out of memory");
+	for (uint32_t i = 0; i < n; i++)
+		o[i].tomb = &tomb[i];
+	qsort(o, n, sizeof(*o), order_cmp);
+	o[0].reach = o[0].tomb;
+	for (uint32_t i = 1; i < n; i++)
+		o[i].reach = ends_behind(&o[i].tomb->rect, &o[i - 1].reach->rect)
+						 ? o[i].tomb
+						 : o[i - 1].reach;
+	reader->tomb_order = o;
+	return FLOW_OK;
+}
+
+/* How many of the n begin at or before the upper bound of the keys. */
+static uint32_t
+count_begun(const FlowScan *s, const FlowTombOrder *o, uint32_t n)
+{
+	const FlowKeyBound *hi = &s->spec.key_hi;
+	uint32_t lo = 0;
+
+	if (hi->kind == FLOW_OPEN)
+		return n;
+	while (lo < n)
+	{
+		uint32_t mid = lo + (n - lo) / 2;
+		const FlowRect *r = &o[mid].tomb->rect;
+
+		if (flowi_key_cmp(r->key_lo, r->key_lo_bytes, hi->key,
+						  (uint32_t) hi->key_bytes) <= 0)
+			lo = mid + 1;
+		else
+			n = mid;
+	}
+	return lo;
+}
+
+/* Does the rectangle end at or before the lower bound of the keys? */
+static bool
+ends_before(const FlowScan *s, const FlowRect *r)
+{
+	const FlowKeyBound *lo = &s->spec.key_lo;
+
+	return lo->kind != FLOW_OPEN && r->key_hi != NULL &&
+		   flowi_key_cmp(r->key_hi, r->key_hi_bytes, lo->key,
+						 (uint32_t) lo->key_bytes) <= 0;
+}
+
+/* Those of an SSTable with many, from the last that may meet the bounds on
+ * back to where none reaches them. */
+static FlowStatus
+collect_many(Collect *c, FlowSst *sst, FlowReader *reader, const FlowTomb *tomb,
+			 uint32_t n)
+{
+	if (reader->tomb_order == NULL)
+		FLOW_TRY(make_order(c->s->env, reader, tomb, n));
+	for (uint32_t i = count_begun(c->s, reader->tomb_order, n); i-- > 0;)
+	{
+		FlowTombOrder *o = &reader->tomb_order[i];
+		FlowTomb full;
+
+		if (ends_before(c->s, &o->reach->rect))
+			break;
+		if (!meets(c->s, &o->tomb->rect))
+			continue;
+		full = with_txn(o->tomb, sst);
+		FLOW_TRY(add_visible(c, &full));
+	}
+	return FLOW_OK;
+}
+
 static FlowStatus
 collect_sst(Collect *c, FlowSst *sst)
 {
@@ -100,12 +201,15 @@ collect_sst(Collect *c, FlowSst *sst)
 		return FLOW_OK;
 	FLOW_TRY(flowi_readers_acquire(readers, sst, &reader));
 	tomb = flowi_sst_tombs(reader->sst, &n);
-	for (uint32_t i = 0; i < n && st == FLOW_OK; i++)
-	{
-		FlowTomb full = with_txn(&tomb[i], sst);
+	if (n > MANY_TOMBS)
+		st = collect_many(c, sst, reader, tomb, n);
+	else
+		for (uint32_t i = 0; i < n && st == FLOW_OK; i++)
+		{
+			FlowTomb full = with_txn(&tomb[i], sst);
 
-		st = add_visible(c, &full);
-	}
+			st = add_visible(c, &full);
+		}
 	flowi_readers_release(readers, reader);
 	return st;
 }

@@ -62,6 +62,7 @@ close_reader(FlowReaderCache *cache, FlowReader *r)
 	if (r->get_iter)
 		r->get_iter->free(r->get_iter);
 	flowi_tombs_free(&r->tombs);
+	cache->env->free(cache->env, r->tomb_order);
 	flowi_sst_close(r->sst);
 	cache->env->free(cache->env, r);
 	cache->count--;

@@ -10,6 +10,14 @@
 
 typedef struct FlowReaderCache FlowReaderCache;
 
+/* A range tombstone of an SSTable by key_lo; reach: of it and those before it
+ * the one that ends last. */
+typedef struct FlowTombOrder
+{
+	const FlowTomb *tomb;
+	const FlowTomb *reach;
+} FlowTombOrder;
+
 /* One open SSTable; in use (pinned) between acquire and release. */
 typedef struct FlowReader
 {
@@ -23,6 +31,8 @@ typedef struct FlowReader
 
 	/* its range tombstones, when there are many and a lookup wanted them */
 	FlowTombSet tombs;
+	FlowTombOrder
+		*tomb_order; /* all of them, when a scan wanted them; or NULL */
 
 	/* the cache's */
 	uint64_t id;

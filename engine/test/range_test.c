@@ -908,6 +908,96 @@ test_many(void)
 	check_passed("many tombstones, many rows");
 }
 
+/* A file with many tombstones of all kinds under scans of all bounds: what they
+ * give is what is left of the rows by the plain rule. */
+#define BOUND_KEYS 60
+#define BOUND_TOMBS 200
+
+static FlowKeyBound
+random_bound(char key[8])
+{
+	uint32_t n = (uint32_t) sprintf(key, "%02u", (unsigned) below(BOUND_KEYS));
+
+	return (FlowKeyBound){(FlowBoundKind) below(3), key, n};
+}
+
+static bool
+within(const char *key, const FlowKeyBound *lo, const FlowKeyBound *hi)
+{
+	int a = lo->kind == FLOW_OPEN ? 1 : memcmp(key, lo->key, 2);
+	int b = hi->kind == FLOW_OPEN ? -1 : memcmp(key, hi->key, 2);
+
+	return (a > 0 || (a == 0 && lo->kind == FLOW_INCLUSIVE)) &&
+		   (b < 0 || (b == 0 && hi->kind == FLOW_INCLUSIVE));
+}
+
+/* Cover some rows, and write so in left. */
+static void
+bounded_tombs(bool left[BOUND_KEYS])
+{
+	/* most are narrow, so that something is left */
+	for (int i = 0; i < BOUND_TOMBS; i++)
+	{
+		unsigned first = (unsigned) below(BOUND_KEYS);
+		unsigned end = first + 1 + (unsigned) below(below(40) == 0 ? 20 : 2);
+		bool open = end >= BOUND_KEYS && below(8) == 0;
+		bool none = below(8) > 0; /* times that no row has */
+		char lo[8], hi[8];
+		FlowRect rect = {.key_lo = (uint8_t *) lo,
+						 .key_hi = open ? NULL : (uint8_t *) hi,
+						 .ts_lo = none ? 1 : INT64_MIN,
+						 .ts_hi = none ? 9 : INT64_MAX};
+
+		rect.key_lo_bytes = (uint32_t) sprintf(lo, "%02u", first);
+		rect.key_hi_bytes = (uint32_t) sprintf(hi, "%02u", end);
+		CHECK_OK(flow_delete_range(t.db, store, &rect, NULL));
+		for (unsigned k = first; k < BOUND_KEYS && (open || k < end); k++)
+			left[k] &= none;
+	}
+}
+
+static void
+test_bounds(void)
+{
+	for (int round = 0; round < 10; round++)
+	{
+		bool left[BOUND_KEYS];
+		char key[8];
+
+		open_all();
+		for (int i = 0; i < BOUND_KEYS; i++)
+		{
+			sprintf(key, "%02d", i);
+			test_put(&t, store, key, 0, "x");
+			test_put(&t, store, key, 10, "y");
+			left[i] = true;
+		}
+		CHECK_OK(flow_flush(t.db, NULL));
+		bounded_tombs(left);
+		CHECK_OK(flow_flush(t.db, NULL));
+		CHECK(t.sh->version->ntombs > 100);
+		for (int i = 0; i < 200; i++)
+		{
+			char lo[8], hi[8];
+			FlowScanSpec spec = {.store_id = store,
+								 .now = INT64_MIN,
+								 .key_lo = random_bound(lo),
+								 .key_hi = random_bound(hi)};
+			char want[BOUND_KEYS * 16] = "";
+
+			for (int k = 0; k < BOUND_KEYS; k++)
+			{
+				sprintf(key, "%02d", k);
+				if (left[k] && within(key, &spec.key_lo, &spec.key_hi))
+					sprintf(want + strlen(want), "%s@0=x %s@10=y ", key, key);
+			}
+			CHECK_TEXT(test_rows(&t, &spec), want);
+		}
+		test_close(&t);
+	}
+	check_passed("many tombstones, any bounds");
+}
+
 /* Readers judge expiry at the time up to which rows were purged. */
 static void
 test_horizon(void)
@@ -985,6 +1075,7 @@ main(int argc, char **argv)
 	test_between_calls();
 	test_skip();
 	test_many();
+	test_bounds();
 	test_horizon();
 	test_newest();
 	test_model(argc > 2 ? strtoull(argv[2], NULL, 0) : 200);
