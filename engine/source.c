@@ -314,6 +314,15 @@ drop_mems(FlowScan *s)
 
 /* ------------------------------------------------------------------ all */
 
+/* Were range tombstones of the private buffer taken back, or added?  An
+ * SSTable may stand behind rows that only they hid (flowi_hide_skip). */
+static bool
+own_tombs_changed(const FlowScan *s)
+{
+	return s->spec.own != NULL &&
+		   flowi_txbuf_tombs_generation(s->spec.own) != s->tombs_own;
+}
+
 FlowStatus
 flowi_source_begin(FlowScan *s)
 {
@@ -327,6 +336,8 @@ flowi_source_begin(FlowScan *s)
 		if (before)
 			flowi_readers_retain(s->db->readers, s->pins.version);
 	}
+	else if (s->ssts_built && own_tombs_changed(s))
+		drop_ssts(s);
 	FLOW_TRY(flowi_source_aim(s, &to));
 	FLOW_TRY(build_mems(s));
 	if (s->ssts_built)

@@ -737,6 +737,54 @@ test_between_calls(void)
 	check_passed("tombstones that come and go between two calls");
 }
 
+/* A scan has gone far ahead in a file, all of which its own tombstone hides,
+ * when the tombstone is taken back. */
+static void
+test_taken_back(void)
+{
+	FlowRect most = {.key_lo = (const uint8_t *) "k00",
+					 .key_hi = (const uint8_t *) "k90",
+					 .key_lo_bytes = 3,
+					 .key_hi_bytes = 3,
+					 .ts_lo = INT64_MIN,
+					 .ts_hi = INT64_MAX};
+	const FlowVector *vec;
+	FlowScan *scan;
+
+	open_all();
+	for (int i = 0; i < 100; i++)
+	{
+		char key[8];
+
+		sprintf(key, "k%02d", i);
+		test_put(&t, store, key, 0, "x");
+	}
+	CHECK_OK(flow_flush(t.db, NULL));
+	for (int reverse = 0; reverse < 2; reverse++)
+	{
+		FlowScanSpec spec = {.store_id = store,
+							 .now = INT64_MIN,
+							 .own_cid = 1,
+							 .reverse = reverse,
+							 .key_hi = {FLOW_EXCLUSIVE, "k90", 3}};
+
+		CHECK_OK(flow_txbuf_create(t.env, &spec.own));
+		CHECK_OK(flow_txbuf_delete_range(spec.own, store, &most, 0, 0));
+		CHECK_OK(flow_txbuf_add(spec.own, FLOW_PUT, store, "k50", 3, 0,
+								FLOW_NEVER, "y", 1, 0, 0));
+		CHECK_OK(flow_scan_open(t.db, &spec, &scan));
+		CHECK_OK(flow_scan_next(scan, 1, &vec));
+		CHECK(memcmp(vec->key[0], "k50", 3) == 0);
+		flow_txbuf_truncate(spec.own, 0);
+		CHECK_OK(flow_scan_next(scan, 1, &vec));
+		CHECK(memcmp(vec->key[0], reverse ? "k49" : "k51", 3) == 0);
+		flow_scan_close(scan);
+		flow_txbuf_free(spec.own);
+	}
+	test_close(&t);
+	check_passed("a tombstone that is taken back");
+}
+
 /* A file with rows older and newer than the tombstone, all of one transaction
  * that is not settled: nothing of it may be skipped. */
 static void
@@ -1073,6 +1121,7 @@ main(int argc, char **argv)
 	test_order();
 	test_reveal();
 	test_between_calls();
+	test_taken_back();
 	test_skip();
 	test_many();
 	test_bounds();
