@@ -215,7 +215,7 @@ lies_below(const FlowSstInfo *a, const FlowSstInfo *b)
 						 a->key_max_bytes) <= 0;
 }
 
-/* What has expired to the last row cannot come to light. */
+/* What has expired to the last row at the horizon cannot come to light. */
 static bool
 hides_nothing(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
 {
@@ -268,7 +268,9 @@ expired_share(const FlowSstInfo *info, int64_t horizon)
 
 /*
  * The share of ssts[i] that a merge of it alone leaves out.  Each part of it
- * is gone after such a merge, so nothing is rewritten for ever.  An entry of
+ * is gone after such a merge, so nothing is rewritten for ever: what a merge
+ * takes for older rows below (keep.h) is taken for such here, also when they
+ * have expired; a collection removes these first.  An entry of
  * an aborted transaction stands for one row at least, and for metadata that
  * nothing else gives back.
  */
@@ -286,7 +288,7 @@ garbage_of(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
 		return 0; /* to drop it is cheaper */
 	share = FLOW_MAX((double) info->tombstones / (double) info->records,
 					 expired_share(info, horizon));
-	return share > 0 && hides_nothing(ssts, n, i, horizon) ? share : 0;
+	return share > 0 && hides_nothing(ssts, n, i, INT64_MIN) ? share : 0;
 }
 
 /* ---------------------------------------------------------------- choose */

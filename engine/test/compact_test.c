@@ -1488,6 +1488,36 @@ test_threads(void)
 	check_passed("flush, merges, collection and writers at once");
 }
 
+/*
+ * A file with many expired rows over one that has expired as a whole: the
+ * rewriting of the first would leave tombstones, which would ask for the next
+ * one.  The collection comes first; then nothing is left to do.
+ */
+static void
+test_garbage_over_garbage(void)
+{
+	TestDb t;
+	uint32_t s;
+	int steps = 0;
+	FlowStatus st = FLOW_OK;
+
+	open_db(&t, &s);
+	for (int64_t ts = 0; ts < 100; ts++)
+		test_put_expiring(&t, s, "k", ts, "below", 1000);
+	flush(&t);
+	for (int64_t ts = 50; ts < 150; ts++)
+		test_put_expiring(&t, s, "k", ts, "above", ts < 110 ? 1000 : 2000);
+	flush(&t);
+	horizon = 1900;
+	for (; st == FLOW_OK && steps < 100; steps++)
+		st = flow_maintenance_step(t.db, 100000, NULL);
+	CHECK_STATUS(st, FLOW_END);
+	CHECK(!flow_wants_maintenance(t.db));
+	CHECK(stats_of(&t).sstables == 1 && stats_of(&t).sstable_records == 40);
+	test_close(&t);
+	check_passed("garbage over garbage comes to an end");
+}
+
 static void
 test_closed(void)
 {
@@ -1533,6 +1563,7 @@ main(int argc, char **argv)
 	test_faults();
 	test_memory();
 	test_threads();
+	test_garbage_over_garbage();
 	test_closed();
 	return 0;
 }
