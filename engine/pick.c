@@ -323,6 +323,18 @@ overlaps(const Span *span, const FlowSstInfo *info)
 						 span->hi->key_max_bytes) <= 0;
 }
 
+/* The same, but for a key at the border of both: the rows of a key may begin
+ * in one file of a level and go on in the next. */
+static bool
+overlaps_within(const Span *span, const FlowSstInfo *info)
+{
+	return span->lo != NULL && info->records > 0 &&
+		   flowi_key_cmp(span->lo->key_min, span->lo->key_min_bytes,
+						 info->key_max, info->key_max_bytes) < 0 &&
+		   flowi_key_cmp(info->key_min, info->key_min_bytes, span->hi->key_max,
+						 span->hi->key_max_bytes) < 0;
+}
+
 static void
 take(FlowPickFile *f, Span *span, FlowPick *pick)
 {
@@ -347,7 +359,7 @@ take_overlapping(FlowPickFile *files, uint32_t n, uint32_t level, Span *span,
 			FlowPickFile *f = &files[i];
 
 			if (f->picked || FLOW_MIN(f->info->level, LEVELS) != level ||
-				!overlaps(span, f->info))
+				!overlaps_within(span, f->info))
 				continue;
 			take(f, span, pick);
 			grown = true;
@@ -402,30 +414,75 @@ fullest_level(const FlowMergePolicy *p, const FlowPickFile *files, uint32_t n,
 	return best;
 }
 
+/* Bytes of the next level that a merge of f has to write again, for each of
+ * its own. */
+static double
+cost_of(const FlowPickFile *f, const FlowPickFile *files, uint32_t n)
+{
+	Span span = {NULL, NULL};
+	double bytes = 0;
+
+	widen(&span, f->info);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		if (files[i].info->level == f->info->level + 1 &&
+			overlaps(&span, files[i].info))
+			bytes += (double) files[i].info->file_bytes;
+	}
+	return bytes / (double) FLOW_MAX(f->info->file_bytes, 1);
+}
+
+/* The cheapest file of a level, the oldest of several. */
+static FlowPickFile *
+cheapest_file(FlowPickFile *files, uint32_t n, uint32_t level)
+{
+	FlowPickFile *best = NULL;
+	double least = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		double cost;
+
+		if (files[i].info->level != level)
+			continue;
+		cost = cost_of(&files[i], files, n);
+		if (best == NULL || cost < least)
+		{
+			best = &files[i];
+			least = cost;
+		}
+	}
+	return best;
+}
+
 /*
- * Of level 0 the oldest files, of another one the oldest: outputs of a merge
- * are numbered by key, so that the oldest go round the keys.
+ * Of level 0 the oldest files, of another one the file that costs least.  (Not
+ * the oldest: level 1 is made new by each merge of level 0, so the oldest
+ * is always that of the lowest keys.  What is left there is sparse then, and
+ * one file meets half of the next level.)
  */
 static void
 pick_leveled(const FlowMergePolicy *p, FlowPickFile *files, uint32_t n,
 			 FlowPick *pick)
 {
 	Span span = {NULL, NULL};
-	uint32_t most;
 	uint32_t level;
 	double score = fullest_level(p, files, n, &level);
 
 	if (score < 1)
 		return;
 	sort_files(files, n, by_id);
-	most = level == 0 ? p->max_threshold : 1;
-	for (uint32_t i = 0; i < n && pick->npicked < most; i++)
+	if (level > 0)
 	{
-		if (files[i].info->level == level)
+		take(cheapest_file(files, n, level), &span, pick);
+		take_overlapping(files, n, level, &span, pick);
+	}
+	for (uint32_t i = 0;
+		 level == 0 && i < n && pick->npicked < p->max_threshold; i++)
+	{
+		if (files[i].info->level == 0)
 			take(&files[i], &span, pick);
 	}
-	if (level > 0)
-		take_overlapping(files, n, level, &span, pick);
 	take_next_level(files, n, level + 1, span, pick);
 	pick->level = level + 1;
 	pick->score = score;
