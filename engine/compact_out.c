@@ -164,6 +164,7 @@ find_current(FlowMergeJob *job, FlowSst **current)
 	return job->gone ? FLOW_END : FLOW_OK;
 }
 
+/* From the reserve if need be: what the inputs take is given back (I16). */
 static FlowStatus
 create_sst(FlowMergeJob *job, const FlowMergeOutput *out,
 		   FlowSst *const *current, FlowSst **sstp)
@@ -177,7 +178,7 @@ create_sst(FlowMergeJob *job, const FlowMergeOutput *out,
 							&info.ntxns);
 	info.txns = txns;
 	if (st == FLOW_OK)
-		st = flowi_version_sst_create(job->env, &info, FLOW_ROOM_USUAL, sstp);
+		st = flowi_version_sst_create(job->env, &info, FLOW_ROOM_ALL, sstp);
 	job->env->free(job->env, txns);
 	return st;
 }

@@ -304,6 +304,42 @@ test_full_metadata(void)
 	check_passed("full metadata");
 }
 
+/*
+ * Many SSTables with long keys fill the metadata until no flush finds room:
+ * merging them is what gives it back, so a merge has to find some.
+ */
+static void
+test_merge_full_metadata(void)
+{
+	TestDb t;
+	static char key[60000];
+	uint32_t s;
+	uint64_t total;
+	FlowStatus st;
+	int n = 0;
+
+	test_open(&t, 16u << 20, MEMTABLE_BYTES);
+	s = test_store(&t, "s");
+	memset(key, 'k', sizeof(key));
+	do
+	{
+		FlowRecord r = {key, sizeof(key), n++, FLOW_NEVER, "v", 1};
+
+		CHECK_OK(flow_write_batch(t.db, s, &r, 1, NULL));
+		st = flow_flush(t.db, NULL);
+	} while (st == FLOW_OK);
+	CHECK_STATUS(st, FLOW_NOMEM);
+	CHECK(n > 8);
+	while ((st = flow_maintenance_step(t.db, 1000000, NULL)) == FLOW_OK)
+		;
+	CHECK_STATUS(st, FLOW_END);
+	CHECK(meta_used(&t, &total) < total / 2);
+	CHECK_OK(flow_flush(t.db, NULL));
+	CHECK(count(&t, &(FlowScanSpec){.store_id = s}) == (uint64_t) n);
+	test_close(&t);
+	check_passed("a merge when metadata is full");
+}
+
 /* ------------------------------------------------------------ write buffers */
 
 static void
@@ -537,6 +573,7 @@ main(int argc, char **argv)
 	test_full_load();
 	test_shrink();
 	test_full_metadata();
+	test_merge_full_metadata();
 	test_too_big();
 	test_two_databases();
 	test_private_memory();
