@@ -2,8 +2,8 @@
  * expiry.c
  *	  Which expired rows a running transaction may still see.
  *
- * Expiry is judged at statement_timestamp(), which is never before the
- * transaction's start.  So each process that is about to scan announces the
+ * Expiry is judged at statement_timestamp(), which is not before the
+ * transaction's start, except in a procedure that has committed.  So each process that is about to scan announces the
  * start of its transaction in shared memory, once a transaction, and a flush
  * or a merge purges only what had expired before all that are announced.
  *
@@ -40,7 +40,9 @@ flowdb_announce_reader(void)
 	if (likely(announced))
 		return;
 	Assert(FLOWDB_MY_PROC_NUMBER < flowdb_shared->nreaders);
-	start = GetCurrentTransactionStartTimestamp() + FLOWDB_EPOCH_DIFF_US;
+	start = Min(GetCurrentTransactionStartTimestamp(),
+				GetCurrentStatementStartTimestamp()) +
+			FLOWDB_EPOCH_DIFF_US;
 	pg_atomic_write_u64(&flowdb_shared->reader_start[FLOWDB_MY_PROC_NUMBER],
 						(uint64) start);
 	announced = true;

@@ -146,6 +146,8 @@ extern FlowdbPointAction flowdb_debug_point_hit(const char *name);
  */
 extern int flowdb_registry_find(Oid dboid, Oid serverid);
 extern bool flowdb_registry_has_database(Oid dboid);
+/* Those that nobody has loaded yet: fills slots[], returns how many. */
+extern int flowdb_registry_closed(int slots[FLOWDB_MAX_DATABASES]);
 /* Does a record at pos speak of a time before some database was dropped? */
 extern bool flowdb_registry_forgot(XLogRecPtr pos);
 

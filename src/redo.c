@@ -276,6 +276,17 @@ xlog_redo_wrapper(XLogReaderState *record)
 	prev_xlog_redo(record);
 }
 
+/* What redo has not met since the start may have fates to learn too. */
+static void
+load_closed(void)
+{
+	int slots[FLOWDB_MAX_DATABASES];
+	int nslots = flowdb_registry_closed(slots);
+
+	for (int i = 0; i < nslots; i++)
+		(void) flowdb_slot_handle(slots[i]);
+}
+
 /*
  * S4: fates are noted before pg_xact forgets them.  The primary truncates it
  * only past transactions that are over, so what has not committed here by
@@ -292,6 +303,7 @@ clog_redo_wrapper(XLogReaderState *record)
 
 		memcpy(&truncate, XLogRecGetData(record), sizeof(truncate));
 		flowdb_aborted_before(truncate.oldestXact);
+		load_closed();
 		resolve_all();
 		flowdb_registry_settle();
 	}

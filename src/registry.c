@@ -233,6 +233,21 @@ flowdb_registry_find(Oid dboid, Oid serverid)
 	return slot != NULL ? (int) (slot - flowdb_shared->slots) : -1;
 }
 
+int
+flowdb_registry_closed(int slots[FLOWDB_MAX_DATABASES])
+{
+	int n = 0;
+
+	flowdb_registry_lock();
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+	{
+		if (flowdb_shared->slots[i].state == FLOWDB_DB_CLOSED)
+			slots[n++] = i;
+	}
+	LWLockRelease(&flowdb_shared->registry_lock);
+	return n;
+}
+
 bool
 flowdb_registry_has_database(Oid dboid)
 {

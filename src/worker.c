@@ -67,8 +67,7 @@ typedef enum WorkResult
 {
 	WORK_NONE, /* nothing was to do */
 	WORK_BUSY, /* not now, but soon */
-	WORK_DONE, /* something was, and there may be more */
-	WORK_FAILED
+	WORK_DONE  /* something was, and there may be more */
 } WorkResult;
 
 static Job jobs[FLOWDB_MAX_DATABASES];
@@ -123,11 +122,14 @@ flush_database(Job *job, FlowDb *db)
 	CHECK_FOR_INTERRUPTS();
 	if (st == FLOW_OK)
 		return WORK_DONE;
-	if (st == FLOW_END || st == FLOW_BUSY || st == FLOW_INTERRUPTED)
+	if (st == FLOW_BUSY) /* a manifest is being written, or it is flushed */
+		return WORK_BUSY;
+	if (st == FLOW_END || st == FLOW_INTERRUPTED)
 		return WORK_NONE;
+	/* it alone has to wait: the others' disks may be fine */
 	warn_about(st);
 	job->flush_at = TimestampTzPlusMilliseconds(now, WORK_INTERVAL_MS);
-	return WORK_FAILED;
+	return WORK_NONE;
 }
 
 /* S4: fates into memtables and manifest while pg_xact knows them. */
@@ -138,14 +140,54 @@ resolve_database(int slot, FlowDb *db)
 
 	if (st == FLOW_OK)
 		st = flow_resolve_step(db);
-	if (st == FLOW_CORRUPT && !flowdb_slot_is_broken(slot))
+	if (st == FLOW_CORRUPT)
 	{
+		if (flowdb_slot_is_broken(slot))
+			return; /* which was said when it broke */
 		flowdb_report_at(WARNING, st);
 		flowdb_slot_break(slot);
 	}
 	else if (st != FLOW_OK && st != FLOW_END && st != FLOW_BUSY &&
 			 st != FLOW_INTERRUPTED)
 		warn_about(st);
+}
+
+/*
+ * S4 again: pg_xact does not wait for a database that nobody has opened since
+ * the server started, and its files may have fates that nobody has asked for
+ * yet.  Loaded, it also has its expired files removed.
+ */
+static void
+load_closed(void)
+{
+	static TimestampTz load_at[FLOWDB_MAX_DATABASES]; /* after a failure */
+	TimestampTz now = GetCurrentTimestamp();
+	int slots[FLOWDB_MAX_DATABASES];
+	int nslots = flowdb_registry_closed(slots);
+
+	for (int i = 0; i < nslots; i++)
+	{
+		MemoryContext context = CurrentMemoryContext;
+
+		if (now < load_at[slots[i]])
+			continue;
+		PG_TRY();
+		{
+			(void) flowdb_slot_handle(slots[i]);
+		}
+		PG_CATCH();
+		{
+			LWLockReleaseAll();
+			MemoryContextSwitchTo(context);
+			HOLD_INTERRUPTS();
+			EmitErrorReport();
+			FlushErrorState();
+			RESUME_INTERRUPTS();
+			load_at[slots[i]] =
+				TimestampTzPlusMilliseconds(now, WARNING_INTERVAL_MS);
+		}
+		PG_END_TRY();
+	}
 }
 
 /* One round over all databases. */
@@ -178,9 +220,11 @@ flush(bool resolve)
 /* A failure is followed by longer and longer pauses.  Damage does not heal:
  * the merge's inputs stay, and so do reads that do not need the bad block. */
 static WorkResult
-merge_failed(Job *job, FlowStatus st)
+merge_failed(Job *job, int slot, FlowStatus st)
 {
-	warn_about(st);
+	/* the files of a dropped one go while they are merged */
+	if (flowdb_slot_is_loaded(slot))
+		warn_about(st);
 	job->pending = false;
 	job->retry_ms =
 		st == FLOW_CORRUPT || st == FLOW_MISMATCH
@@ -192,7 +236,7 @@ merge_failed(Job *job, FlowStatus st)
 }
 
 static WorkResult
-merge_step(Job *job, FlowDb *db)
+merge_step(Job *job, int slot, FlowDb *db)
 {
 	FlowMaintenance report = {0};
 	FlowStatus st;
@@ -215,7 +259,7 @@ merge_step(Job *job, FlowDb *db)
 			job->pending = report.pending;
 			return WORK_BUSY;
 		default:
-			return merge_failed(job, st);
+			return merge_failed(job, slot, st);
 	}
 }
 
@@ -318,7 +362,7 @@ merge_somewhere(void)
 		collect_garbage(job, db);
 		if (!wants_merge(job, db, count_merges()))
 			continue;
-		result = Max(result, merge_step(job, db));
+		result = Max(result, merge_step(job, slot, db));
 		if (result == WORK_DONE)
 		{
 			last = slot;
@@ -362,10 +406,12 @@ work(int number)
 		{
 			flowdb_debug_point("worker-resolve");
 			resolved_at = now;
+			load_closed();
 		}
 		result = flush(resolve);
 	}
-	if (merges && result != WORK_DONE)
+	/* also while there is always something to flush: files would pile up */
+	if (merges)
 		result = Max(result, merge_somewhere());
 	return result;
 }
@@ -394,13 +440,10 @@ flowdb_worker_main(Datum arg)
 		if (result == WORK_DONE)
 			continue;
 
-		/* after a failure the latch must not make this a busy loop */
-		(void) WaitLatch(MyLatch,
-						 (result == WORK_FAILED ? 0 : WL_LATCH_SET) |
-							 WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 result == WORK_BUSY ? BUSY_INTERVAL_MS
-											 : WORK_INTERVAL_MS,
-						 PG_WAIT_EXTENSION);
+		(void) WaitLatch(
+			MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+			result == WORK_BUSY ? BUSY_INTERVAL_MS : WORK_INTERVAL_MS,
+			PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 	}
 }

@@ -378,4 +378,52 @@ foreach my $node ($primary, $standby, $image, $spoiled)
         $node->name . ': no process crashed');
 }
 $_->stop foreach $standby, $spoiled, $primary;
+
+# --------------------------- nobody has opened the database since the start
+
+# A fate that the files do not know, because the server ended within a second
+# after the commit, and databases that are loaded by nobody's statement.
+sub unopened
+{
+    my $node = new_node('unopened', "checkpoint_timeout = 1h\n");
+    leave_xids($node, 400);
+    create_twins($node, 't');
+    my $follower = new_standby($node, 'follower');
+    my $after = sub {
+        $node->safe_psql('postgres', 'SELECT txid_current()');
+        $node->wait_for_catchup($follower, 'replay', $node->lsn('insert'));
+    };
+
+    debug_set($node, 'worker-resolve', 'wait');
+    my $job = start_sql($node,
+            early('early', "SELECT 'rows';\n")
+          . gate_sql('unopened')
+          . "\nCOMMIT;\n");
+    wait_for_statement($node, 'gate\_unopened');
+    $node->safe_psql('postgres', 'CHECKPOINT');
+    $after->();
+    is(stat_of($_, 'unresolved_transactions > 0'), 't',
+        $_->name . ': a file with a transaction that is not over')
+      foreach $node, $follower;
+    $follower->safe_psql('postgres', 'CHECKPOINT');
+    open_gate($node, 'unopened');
+    end_sql($job);
+    $after->();
+    $follower->stop;
+    $node->stop;
+    debug_clear($node);
+    $node->start;
+    $follower->start;
+    sleep(2.5);
+    burn_xids($node, 800);
+    forget_first_segment($node);
+    $after->();
+    ok(!has_first_segment($follower), "the standby's pg_xact has forgotten too");
+    same($_, 'opened late') foreach $node, $follower;
+    unlike(log_since($_, 0), qr/broken|TRAP:|PANIC/, $_->name . ' is sound')
+      foreach $node, $follower;
+    $_->stop foreach $follower, $node;
+    return;
+}
+unopened();
 done_testing();
