@@ -87,7 +87,14 @@ load_slot(FlowdbSlot *slot)
 	}
 	flowdb_settings_options(&options);
 	options.log_start = GetRedoRecPtr();
-	options.will_redo = AmStartupProcess();
+
+	/*
+	 * In recovery, a database that nobody has loaded has no record in what was
+	 * replayed, else the startup process had met it: redo brings whatever the
+	 * log has from log_start on.  A restored copy may list files that the
+	 * backup could not see, made of others that it has (S12).
+	 */
+	options.will_redo = RecoveryInProgress();
 	st = flow_load(flowdb_env(), path, &options, &shared);
 	if (st == FLOW_CORRUPT || st == FLOW_MISMATCH || st == FLOW_NOTFOUND)
 	{
@@ -168,6 +175,30 @@ flowdb_slot_handle(int i)
 	}
 	LWLockRelease(&flowdb_shared->registry_lock);
 	return db;
+}
+
+bool
+flowdb_slot_try_load(int i)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool result = true;
+
+	PG_TRY();
+	{
+		(void) flowdb_slot_handle(i);
+	}
+	PG_CATCH();
+	{
+		LWLockReleaseAll();
+		MemoryContextSwitchTo(context);
+		HOLD_INTERRUPTS();
+		EmitErrorReport();
+		FlushErrorState();
+		RESUME_INTERRUPTS();
+		result = false;
+	}
+	PG_END_TRY();
+	return result;
 }
 
 /* Of a worker, which has no scan: gives up at once, and its merge with it. */

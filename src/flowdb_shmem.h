@@ -185,6 +185,9 @@ extern void flowdb_ddl_init(void); /* hooks, from _PG_init */
  *		throws.  A database that broke later keeps its handle, for flushing.
  */
 extern FlowDb *flowdb_slot_handle(int slot);
+/* Load it when it is not loaded; false: it cannot be, which is reported and
+ * not thrown.  Of a process that holds no LWLock. */
+extern bool flowdb_slot_try_load(int slot);
 extern bool flowdb_slot_is_broken(int slot);
 extern bool flowdb_slot_is_loaded(int slot);
 /* Give up this process's handle on a slot; only when it has no scan open. */

@@ -244,12 +244,29 @@ flowdb_redo(XLogReaderState *record)
 	}
 }
 
-/* S6, end of recovery: before its checkpoint, still in the startup process. */
+/* What redo has not met since the start.  One that cannot be loaded now is
+ * tried again when somebody needs it. */
+static void
+load_closed(void)
+{
+	int slots[FLOWDB_MAX_DATABASES];
+	int nslots = flowdb_registry_closed(slots);
+
+	for (int i = 0; i < nslots; i++)
+		(void) flowdb_slot_try_load(slots[i]);
+}
+
+/*
+ * S6, end of recovery: before its checkpoint, still in the startup process.
+ * It is also the last moment to find out what a restored copy has to do
+ * without (S12, load_slot).
+ */
 void
 flowdb_redo_cleanup(void)
 {
 	if (flowdb_debug_point("cleanup-skip-flush"))
 		return;
+	load_closed();
 	flush_before(PG_UINT64_MAX);
 	resolve_all();
 }
@@ -274,17 +291,6 @@ xlog_redo_wrapper(XLogReaderState *record)
 		flowdb_registry_settle();
 	}
 	prev_xlog_redo(record);
-}
-
-/* What redo has not met since the start may have fates to learn too. */
-static void
-load_closed(void)
-{
-	int slots[FLOWDB_MAX_DATABASES];
-	int nslots = flowdb_registry_closed(slots);
-
-	for (int i = 0; i < nslots; i++)
-		(void) flowdb_slot_handle(slots[i]);
 }
 
 /*

@@ -167,26 +167,9 @@ load_closed(void)
 
 	for (int i = 0; i < nslots; i++)
 	{
-		MemoryContext context = CurrentMemoryContext;
-
-		if (now < load_at[slots[i]])
-			continue;
-		PG_TRY();
-		{
-			(void) flowdb_slot_handle(slots[i]);
-		}
-		PG_CATCH();
-		{
-			LWLockReleaseAll();
-			MemoryContextSwitchTo(context);
-			HOLD_INTERRUPTS();
-			EmitErrorReport();
-			FlushErrorState();
-			RESUME_INTERRUPTS();
+		if (now >= load_at[slots[i]] && !flowdb_slot_try_load(slots[i]))
 			load_at[slots[i]] =
 				TimestampTzPlusMilliseconds(now, WARNING_INTERVAL_MS);
-		}
-		PG_END_TRY();
 	}
 }
 

@@ -19,7 +19,7 @@ use Time::HiRes qw(sleep time);
 
 my $rounds = $ENV{FLOWDB_ROUNDS} // 30;
 my $seed = $ENV{FLOWDB_SEED} // (time() * 1000 + $$) % 2**31;
-my $transactions = 300;
+my $transactions = 150;
 my $rounds_a_table = 5;
 my @policies = ('stcs', 'lcs', 'twcs');
 
@@ -87,7 +87,7 @@ my $merges = 0;
 foreach my $round (1 .. $rounds)
 {
     my ($name, $kill) = @{ $victims[ ($round - 1) % @victims ] };
-    my $moment = 0.2 + rand(0.5);
+    my $moment = 0.1 + rand(0.4);
 
     if (($round - 1) % $rounds_a_table == 0)
     {
@@ -348,6 +348,58 @@ is(twin_diff($copy, $_), '', "restored copy: $_ as the heap")
   foreach ($table, 'plain');
 $copy->stop;
 $copy->clean_node;
+# The other order, and nothing in the log about the database: files first,
+# then the manifest that lists what they were merged into meanwhile.
+sub quiet_backup
+{
+    my $dest = $node->backup_dir . '/quiet';
+    auto_compaction('off');
+    $node->safe_psql('postgres', <<'EOC');
+CREATE SERVER quiet FOREIGN DATA WRAPPER flowdb_fdw;
+CREATE FOREIGN TABLE quiet (key text COLLATE "C", ts bigint, n bigint) SERVER quiet;
+EOC
+    foreach my $i (1 .. 4)
+    {
+        $node->safe_psql('postgres', "INSERT INTO quiet VALUES ('a', $i, $i)");
+        $node->safe_psql('postgres', "SELECT flowdb_flush('quiet')");
+    }
+    sleep(1.5);    # their fates are in the manifest
+    my $index = server_dir($node, 'quiet') =~ s{.*/flowdb/}{flowdb/}r . '/INDEX';
+    my $tar = "tar --exclude='./postmaster.*' --exclude='pgsql_tmp*' "
+      . "--exclude='./pg_replslot/*' --exclude='./$index' --warning=none -cf - .";
+    my $backup = start_sql($node,
+            "SELECT pg_backup_start('quiet', true);\n"
+          . gate_sql('quiet')
+          . "\nSELECT labelfile FROM pg_backup_stop();\n");
+    wait_until(sub { -s "$backup->{base}.out" }, 'the start of the backup');
+    mkdir $node->backup_dir;
+    mkdir $dest or die "could not make $dest: $!";
+    system("cd '" . $node->data_dir . "' && $tar | tar -C '$dest' -xf -");
+    is($node->safe_psql('postgres', "SELECT flowdb_compact('quiet')"),
+        't', 'merged under the backup');
+    system_or_bail('cp', '-a', $node->data_dir . "/$index", "$dest/$index");
+    open_gate($node, 'quiet');
+    my ($rc, $out, $err) = end_sql($backup);
+    is($rc, 0, "the backup ended $err");
+    $out =~ s/^\S+\n//;    # of pg_backup_start
+    PostgreSQL::Test::Utils::append_to_file("$dest/backup_label", "$out\n");
+    $node->safe_psql('postgres', 'SELECT pg_switch_wal()');
+    system('cp ' . $node->data_dir . "/pg_wal/0* $dest/pg_wal/");
+    foreach my $standby (0, 1)
+    {
+        my $copy = PostgreSQL::Test::Cluster->new("quiet$standby");
+        $copy->init_from_backup($node, 'quiet', has_streaming => $standby);
+        $copy->start;
+        wait_for_sql($copy, 'SELECT pg_is_in_recovery()', $standby ? 't' : 'f');
+        my ($rc, $out, $err) = try_sql($copy, 'SELECT sum(n) FROM quiet');
+        is("$out$err", 10, "restored, standby $standby: an idle database");
+        $copy->stop;
+        $copy->clean_node;
+    }
+    auto_compaction('on');
+    return;
+}
+quiet_backup();
 ok( wait_until(
         sub {
             $node->safe_psql('postgres', "SELECT flowdb_gc('flow')");
