@@ -7,6 +7,8 @@
 #ifndef FLOW_TEST_MODEL_H
 #define FLOW_TEST_MODEL_H
 
+#include <stdatomic.h>
+
 #include "lyingdisk.h"
 
 #define NSTORES 2
