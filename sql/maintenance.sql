@@ -256,7 +256,7 @@ GRANT pg_monitor TO flowdb_regress_m;
 SET ROLE flowdb_regress_m;
 SELECT flowdb_delete_range('m', 'a', 'b');
 SELECT count(*) > 0 AS stores FROM flowdb_stores WHERE server = 'mt';
-SELECT count(*) > 0 AS files FROM flowdb_sstables WHERE server = 'mt';
+SELECT count(*) > 0 AS files, count(key_min) AS keys FROM flowdb_sstables WHERE server = 'mt';
 SELECT length(flowdb_metrics()) > 0 AS metrics;
 SELECT flowdb_compact('mt');
 \echo :SQLSTATE
@@ -267,6 +267,23 @@ SELECT flowdb_delete_range('heap', 'a', 'b');
 \echo :SQLSTATE
 SELECT flowdb_delete_range('nosuch', 'a', 'b');
 \echo :SQLSTATE
+CREATE VIEW seen AS SELECT * FROM m;
+SELECT flowdb_delete_range('seen', 'a', 'b');
+\echo :SQLSTATE
+CREATE TABLE parent (key text, ts bigint, v text) PARTITION BY RANGE (ts);
+SELECT flowdb_delete_range('parent', 'a', 'b');
+\echo :SQLSTATE
+DROP TABLE parent;
+DROP VIEW seen;
+SELECT flowdb_delete_range('m', 'z', 'a');
+SELECT flowdb_delete_range('m', NULL, '');
+BEGIN READ ONLY;
+SELECT flowdb_delete_range('m', 'a', 'b');
+\echo :SQLSTATE
+ROLLBACK;
+INSERT INTO m VALUES ('', 1, 'empty'), ('z', 1, 'z');
+SELECT flowdb_delete_range('m', '', '');
+SELECT key, ts, v FROM m ORDER BY key, ts;
 
 DROP OWNED BY flowdb_regress_m;
 DROP ROLE flowdb_regress_m;

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
@@ -21,6 +22,8 @@
 #include "storage/fd.h"
 
 #include "flowdb_shmem.h"
+
+#define REMOVE_TRIES 5
 
 /*
  * Fate of a transaction, fit to be acted on: the log is flushed after the
@@ -77,6 +80,22 @@ settle_slot(FlowdbSlot *slot)
 	return changed;
 }
 
+/* A merge that is under way may make one more file while the others go; it
+ * fails with the next one. */
+static bool
+remove_directory(const char *path)
+{
+	struct stat sb;
+
+	for (int i = 0; i < REMOVE_TRIES; i++)
+	{
+		if (rmtree(path, true) || (stat(path, &sb) < 0 && errno == ENOENT))
+			return true;
+		pg_usleep(10000L);
+	}
+	return false;
+}
+
 /* Free what a database has in memory and on disk. */
 static void
 remove_database(FlowdbSlot *slot)
@@ -86,7 +105,7 @@ remove_database(FlowdbSlot *slot)
 	if (slot->shared != NULL)
 		flow_discard(flowdb_env(), slot->shared);
 	flowdb_registry_path(&slot->entry, path);
-	if (!rmtree(path, true))
+	if (!remove_directory(path))
 		ereport(WARNING, (errcode_for_file_access(),
 						  errmsg("some files of directory \"%s\" could not "
 								 "be removed",

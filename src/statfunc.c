@@ -131,12 +131,17 @@ registry_state(Oid serverid, char *reason, Size reason_bytes)
 }
 
 static bool
-may_see(Oid serverid)
+may_use(Oid serverid)
 {
-	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
-		   DatumGetBool(DirectFunctionCall2(has_server_privilege_id,
+	return DatumGetBool(DirectFunctionCall2(has_server_privilege_id,
 											ObjectIdGetDatum(serverid),
 											CStringGetTextDatum("USAGE")));
+}
+
+static bool
+may_see(Oid serverid)
+{
+	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) || may_use(serverid);
 }
 
 /* Oids of the FlowDB servers of this database. */
@@ -528,9 +533,10 @@ store_name(const Items *items, uint32 id)
 	return item ? item->name : NULL;
 }
 
+/* Keys are data, which pg_monitor alone does not let one see. */
 static void
 put_sst(ReturnSetInfo *rsinfo, const char *server, const Items *items,
-		const FlowSstStats *s)
+		const FlowSstStats *s, bool with_keys)
 {
 	const char *store = store_name(items, s->store_id);
 	Row row = {.n = 0};
@@ -553,6 +559,7 @@ put_sst(ReturnSetInfo *rsinfo, const char *server, const Items *items,
 	put(&row, Int64GetDatum(s->ts_max));
 	put(&row, Int64GetDatum(s->expire_max));
 	put(&row, Int32GetDatum((int32) s->unsettled));
+	row.nulls[9] = row.nulls[10] = !with_keys;
 	if (s->ts_min > s->ts_max) /* without records */
 		row.nulls[11] = row.nulls[12] = true;
 	Assert(row.n == SSTABLE_COLUMNS);
@@ -582,7 +589,7 @@ flowdb_sstable_stats(PG_FUNCTION_ARGS)
 		for (SstItem *item = items.ssts; item != NULL; item = item->next)
 			put_sst((ReturnSetInfo *) fcinfo->resultinfo,
 					GetForeignServer(lfirst_oid(lc))->servername, &items,
-					&item->sst);
+					&item->sst, may_use(lfirst_oid(lc)));
 	}
 	return (Datum) 0;
 }
