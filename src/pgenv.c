@@ -184,7 +184,8 @@ env_file_open(FlowEnv *env, const char *path, int how, FlowFile **filep)
 	PG_TRY();
 	{
 		vfd = PathNameOpenFile(path, flags[how] | PG_BINARY);
-		if (vfd < 0 && errno == ENOENT)
+		/* to create one needs its directory, which is nothing to look for */
+		if (vfd < 0 && errno == ENOENT && (flags[how] & O_CREAT) == 0)
 			st = FLOW_NOTFOUND;
 		else if (vfd < 0)
 			st = flowi_fail_errno(errno, "could not open file \"%s\"", path);

@@ -388,6 +388,41 @@ is($upgraded->safe_psql('postgres', 'SELECT note FROM fresh'),
     'a', 'a new server can be made');
 $upgraded->stop;
 
+# -------------------------------------------- one database cannot be flushed
+
+# It is alone with that: the others' flushes go on, and so do their writers.
+sub alone
+{
+    my $own = new_node('alone',
+        $conf . "flowdb.memtable_size = '1MB'\nflowdb.max_workers = 2\n");
+    my $rows = "SELECT 'k' || i % 10, i, i * 3, md5(i::text) "
+      . 'FROM generate_series(1, 300000) i';
+
+    create_twins($own, 'bad', 'bad');
+    create_twins($own, 'good', 'good');
+    my $dir = server_dir($own, 'bad') . '/SST';
+    $own->safe_psql('postgres', "INSERT INTO bad VALUES ('a', 1, 1, 'a')");
+    rename($dir, "$dir.away") or die;
+    my ($rc, $out, $err) = try_sql($own, "SELECT flowdb_flush('bad')");
+    isnt($rc, 0, 'a flush fails');
+    my $start = time();
+    ($rc, $out, $err) = try_sql($own, "INSERT INTO good $rows");
+    is("$rc$err", '0', 'another server takes many rows');
+    my $took = time() - $start;
+    cmp_ok($took, '<', 10, 'at its speed');
+    cmp_ok(
+        $own->safe_psql('postgres',
+            "SELECT flushes FROM flowdb_stats WHERE server = 'good'"),
+        '>', 5, 'which are flushed');
+    rename("$dir.away", $dir) or die;
+    $own->safe_psql('postgres', "SELECT flowdb_flush('bad')");
+    is($own->safe_psql('postgres', 'SELECT count(*) FROM bad'), 1,
+        'the other recovers');
+    $own->stop;
+    return;
+}
+alone();
+
 # ------------------------------------------- too few processes, the rest of it
 
 is($few->safe_psql('postgres', 'SELECT count(*) FROM t'),
