@@ -58,8 +58,10 @@ anything_unflushed(XLogRecPtr before)
 
 	for (int i = 0; i < nslots; i++)
 	{
-		if (flow_oldest_unflushed(flowdb_shared->slots[slots[i]].shared) <
-			before)
+		FlowDbShared *shared = flowdb_shared->slots[slots[i]].shared;
+
+		/* NULL: dropped meanwhile, and its slot given away */
+		if (shared != NULL && flow_oldest_unflushed(shared) < before)
 			return true;
 	}
 	return false;

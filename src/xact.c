@@ -91,8 +91,12 @@ complain_failing(void)
 	uint32 failing = 0;
 
 	for (int i = 0; i < nslots; i++)
-		failing = Max(
-			failing, flow_flush_failing(flowdb_shared->slots[slots[i]].shared));
+	{
+		FlowDbShared *shared = flowdb_shared->slots[slots[i]].shared;
+
+		if (shared != NULL) /* not dropped meanwhile */
+			failing = Max(failing, flow_flush_failing(shared));
+	}
 	if (failing > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DISK_FULL),
