@@ -184,8 +184,8 @@ struct FlowDb
 	FlowBatchWriter *batch;			 /* of flow_write_batch; NULL at first */
 	struct FlowMergeJob *merge;		 /* of flow_maintenance_step; or NULL */
 	FlowWants wants;				 /* what flow_wants_maintenance knows */
-	void *log_room;			 /* the environment's, log_admit to log_leave */
-	bool log_admitted;
+	void *log;				 /* the environment's, log_admit to log_commit */
+	void *log_room;			 /* the same, to log_append or log_leave */
 	FlowOpen *open;			 /* of flow_open, else NULL: lock, thread */
 };
 

@@ -42,7 +42,9 @@ wal_end(PosixHost *host)
 	atomic_fetch_sub(&host->wal_users, 1);
 }
 
-/* A room stands for one use of the log, from admit to leave. */
+/* From admit on the log is in use, until leave if nothing was appended, else
+ * until commit: it is closed after that, and each writer learns what has
+ * become of its record. */
 static FlowStatus
 log_admit(FlowEnv *env, FlowDb *db, size_t len, FlowSync sync)
 {
@@ -59,21 +61,19 @@ log_admit(FlowEnv *env, FlowDb *db, size_t len, FlowSync sync)
 	if (st != FLOW_OK)
 		wal_end(host);
 	else
-		db->log_admitted = true;
+		db->log = wal;
 	return st;
 }
 
 static void
 log_leave(FlowEnv *env, FlowDb *db)
 {
-	PosixHost *host = posix_host(env);
-
-	if (!db->log_admitted)
+	if (db->log_room == NULL)
 		return;
-	flowi_wal_leave(atomic_load(&host->wal), db->log_room);
+	flowi_wal_leave(db->log, db->log_room);
 	db->log_room = NULL;
-	db->log_admitted = false;
-	wal_end(host);
+	db->log = NULL;
+	wal_end(posix_host(env));
 }
 
 static void
@@ -94,8 +94,7 @@ log_append(FlowEnv *env, FlowDb *db, const void *rec, size_t len,
 	posix_must(pthread_mutex_lock(&host->log_mutex), "pthread_mutex_lock");
 	if (db && db->log_room)
 	{
-		flowi_wal_append(atomic_load(&host->wal), db->log_room, rec, len,
-						 startp, endp);
+		flowi_wal_append(db->log, db->log_room, rec, len, startp, endp);
 		db->log_room = NULL;
 	}
 	else
@@ -168,10 +167,11 @@ static FlowStatus
 log_commit(FlowEnv *env, FlowDb *db, uint64_t end)
 {
 	PosixHost *host = posix_host(env);
-	FlowWal *wal = wal_begin(host, db->sh);
+	FlowWal *wal = db->log ? db->log : wal_begin(host, db->sh);
 	uint64_t visible = end;
 	FlowStatus st = FLOW_OK;
 
+	db->log = NULL;
 	/* without: it only counts, or it was closed, after a flush of all */
 	if (wal)
 	{
