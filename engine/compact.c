@@ -459,13 +459,16 @@ flowi_compact_step(FlowMergeJob *job, int64_t deadline)
 {
 	FlowEnv *env = job->env;
 	int64_t start = env->now_us(env);
-	FlowStatus st = resume_inputs(job);
+	FlowStatus st;
 
+	FLOW_TRY(flowi_version_begin_files(job->db));
+	st = resume_inputs(job);
 	if (st == FLOW_OK)
 		st = run(job, start, deadline);
 	else
 		job->stuck = true;
 	pause_inputs(job);
+	flowi_version_end_files(job->db);
 	job->sums.expired = job->keeper.expired;
 	job->sums.bytes_written =
 		job->written_before +

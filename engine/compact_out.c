@@ -283,9 +283,13 @@ may_unlink(FlowMergeJob *job)
 void
 flowi_compact_unlink_outputs(FlowMergeJob *job)
 {
-	bool all = may_unlink(job);
 	char path[FLOW_PATH_BYTES];
+	bool all;
 
+	/* else they are left to the next load: the ids may be another's */
+	if (flowi_version_begin_files(job->db) != FLOW_OK)
+		return;
+	all = may_unlink(job);
 	for (uint32_t i = 0; i < job->ids_used; i++)
 	{
 		flowi_version_tmp_path(job->db->dir, job->first_id + i, path);
@@ -294,6 +298,7 @@ flowi_compact_unlink_outputs(FlowMergeJob *job)
 		if (all)
 			(void) job->env->unlink(job->env, path);
 	}
+	flowi_version_end_files(job->db);
 }
 
 void

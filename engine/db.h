@@ -111,6 +111,8 @@ struct FlowDbShared
 	FlowStore *stores;
 	uint32_t next_store_id;
 	bool busy;				/* somebody flushes or writes the manifest */
+	bool retired;			/* the directory is not ours any more */
+	uint32_t merging;		/* handles at work on files of a merge */
 	FlowTrash *trash;		/* newest first */
 	FlowMergePolicy policy; /* of stores without one of their own */
 	uint64_t last_claim;	/* claims are numbers; see choose.h */

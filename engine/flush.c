@@ -565,7 +565,9 @@ begin(Flush *f)
 	FlowStatus st = FLOW_OK;
 
 	f->env->lock_acquire(f->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
-	if (sh->busy)
+	if (sh->retired)
+		st = flowi_fail(FLOW_INVALID, "database is closed");
+	else if (sh->busy)
 		st = FLOW_BUSY;
 	else if (sh->frozen == NULL)
 		st = FLOW_END;

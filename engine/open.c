@@ -207,19 +207,8 @@ out:
 
 /* ------------------------------------------------------------------ close */
 
-/* Nobody writes the manifest any more, nor SSTables: the directory may soon
- * be another's.  Never given back. */
-static FlowStatus
-take_busy(FlowDb *db)
-{
-	FlowStatus st;
-
-	while ((st = flowi_version_begin(db)) == FLOW_BUSY)
-		db->env->pause(db->env);
-	return st;
-}
-
-/* Thread, log and lock end, in this order. */
+/* Thread, files, log and lock end, in this order: the directory may soon be
+ * another's. */
 static FlowStatus
 take_down(FlowDb *db)
 {
@@ -230,6 +219,7 @@ take_down(FlowDb *db)
 	if (open->thread)
 		env->thread_stop(env, db);
 	open->thread = false;
+	flowi_version_retire(db);
 	st = env->log_close(env, db);
 	env->dir_unlock(env, open->lock);
 	open->lock = NULL;
@@ -248,13 +238,6 @@ flow_close(FlowDb *db)
 	st = flow_flush(db, NULL);
 	if (st == FLOW_OK)
 		st = db->env->log_sync(db->env);
-	if (st == FLOW_OK && db->open->thread)
-	{
-		db->env->thread_stop(db->env, db);
-		db->open->thread = false;
-	}
-	if (st == FLOW_OK)
-		st = take_busy(db);
 	if (st != FLOW_OK)
 	{
 		atomic_store(&sh->closed, false);
@@ -284,7 +267,10 @@ flow_free(FlowDb *db)
 	/* what could not be flushed is in the log; there is nobody to tell */
 	st = flow_close(db);
 	if (st != FLOW_OK)
+	{
+		atomic_store(&sh->closed, true);
 		FLOW_KEEP(take_down(db));
+	}
 	(void) st;
 	env->free(env, open);
 	flow_detach(db);

@@ -153,8 +153,21 @@ extern FlowStatus flowi_version_replace(FlowDb *db, FlowSst *const *add,
 										uint32_t ndrop) FLOW_MUST_CHECK;
 extern void flowi_trash_sweep(FlowDb *db);
 
-/* busy: set it (BUSY when somebody has it), and give it back. */
+/* busy: set it (BUSY when somebody has it), and give it back.  INVALID: the
+ * database is retired. */
 extern FlowStatus flowi_version_begin(FlowDb *db) FLOW_MUST_CHECK;
 extern void flowi_version_end(FlowDb *db);
+
+/* Around all that writes or removes files of a merge, which needs no busy.
+ * INVALID: the database is retired. */
+extern FlowStatus flowi_version_begin_files(FlowDb *db) FLOW_MUST_CHECK;
+extern void flowi_version_end_files(FlowDb *db);
+
+/*
+ * flowi_version_retire
+ *		Nobody writes or removes files of the database from now on, by whatever
+ *		handle.  Waits for those who do.
+ */
+extern void flowi_version_retire(FlowDb *db);
 
 #endif /* FLOW_VERSION_H */

@@ -25,6 +25,12 @@
 #define REWRITE_BYTES (1u << 20)
 #define REWRITE_FACTOR 4
 
+static FlowStatus
+tell_retired(void)
+{
+	return flowi_fail(FLOW_INVALID, "database is closed");
+}
+
 FlowStatus
 flowi_version_begin(FlowDb *db)
 {
@@ -32,7 +38,9 @@ flowi_version_begin(FlowDb *db)
 	FlowStatus st = FLOW_BUSY;
 
 	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
-	if (!sh->busy)
+	if (sh->retired)
+		st = tell_retired();
+	else if (!sh->busy)
 	{
 		sh->busy = true;
 		st = FLOW_OK;
@@ -49,6 +57,49 @@ flowi_version_end(FlowDb *db)
 	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
 	sh->busy = false;
 	db->env->lock_release(db->env, &sh->state_lock);
+}
+
+FlowStatus
+flowi_version_begin_files(FlowDb *db)
+{
+	FlowDbShared *sh = db->sh;
+	FlowStatus st = FLOW_OK;
+
+	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
+	if (sh->retired)
+		st = tell_retired();
+	else
+		sh->merging++;
+	db->env->lock_release(db->env, &sh->state_lock);
+	return st;
+}
+
+void
+flowi_version_end_files(FlowDb *db)
+{
+	FlowDbShared *sh = db->sh;
+
+	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
+	sh->merging--;
+	db->env->lock_release(db->env, &sh->state_lock);
+}
+
+void
+flowi_version_retire(FlowDb *db)
+{
+	FlowEnv *env = db->env;
+	FlowDbShared *sh = db->sh;
+	bool wait = true;
+
+	while (wait)
+	{
+		env->lock_acquire(env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
+		sh->retired = true;
+		wait = sh->busy || sh->merging > 0;
+		env->lock_release(env, &sh->state_lock);
+		if (wait)
+			env->pause(env);
+	}
 }
 
 /*

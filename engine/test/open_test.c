@@ -12,9 +12,11 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
-#include "../common.h"
+#include "../db.h"
+#include "../version.h"
 
 #define REGION_BYTES ((size_t) 8 << 20)
 #define COPY "tmp_open_copy"
@@ -636,6 +638,132 @@ test_threads(void)
 	check_passed("threads");
 }
 
+/* ---------------------------------------------------- close under others */
+
+static void *
+close_it(void *arg)
+{
+	CHECK_OK(flow_close(((TestDb *) arg)->db));
+	return NULL;
+}
+
+/* A writer that was let in before a close finds its log still there. */
+static void
+test_close_admitted(void)
+{
+	TestDb t;
+	FlowDb *other;
+	pthread_t thread;
+
+	start(&t, "tmp_close_admitted");
+	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &other));
+	CHECK_OK(t.env->log_admit(t.env, other, 100, FLOW_SYNC_DEFAULT));
+	CHECK(pthread_create(&thread, NULL, close_it, &t) == 0);
+	while (!atomic_load(&t.sh->closed))
+		usleep(100);
+	usleep(20000);
+	t.env->log_leave(t.env, other);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK_STATUS(put_batch(other, 0, FLOW_SYNC_DEFAULT), FLOW_INVALID);
+	flow_detach(other);
+	stop(&t);
+	check_passed("close under a writer");
+}
+
+/* Batches, an SSTable for each. */
+static void
+put_sstables(FlowDb *db, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = first; i < first + n; i++)
+	{
+		CHECK_OK(put_batch(db, i, FLOW_SYNC_DEFAULT));
+		CHECK_OK(flow_flush(db, NULL));
+	}
+}
+
+/* The directory is another's after a close: a merge of this life, given up
+ * later, must not remove what stands there under the ids of its outputs. */
+static void
+test_close_merging(void)
+{
+	TestDb t, next;
+	FlowDb *other;
+	FlowMaintenance report;
+	char path[FLOW_PATH_BYTES];
+
+	start(&t, "tmp_close_merging");
+	put_sstables(t.db, 0, 8);
+	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &other));
+	flowi_version_path(t.dir, 9, path);
+	while (access(path, F_OK) != 0) /* until an output is there */
+	{
+		CHECK_OK(flow_maintenance_step(other, 0, &report));
+		CHECK(report.pending);
+	}
+	CHECK_OK(flow_close(t.db));
+	next = (TestDb){.env = new_env(), .opts = t.opts};
+	CHECK_OK(flow_open(next.env, t.dir, &next.opts, &next.db));
+	put_sstables(next.db, 8, 3);
+	flow_detach(other);
+	CHECK(access(path, F_OK) == 0);
+	CHECK_OK(flow_close(next.db));
+	flow_free(next.db);
+	CHECK_OK(flow_open(next.env, t.dir, &next.opts, &next.db));
+	CHECK(count_batches(next.db) == 11);
+	flow_free(next.db);
+	flow_env_posix_free(next.env);
+	stop(&t);
+	check_passed("close under a merge");
+}
+
+static FlowStatus
+hold_merge(void *arg, const char *name)
+{
+	Hold *h = arg;
+
+	if (strcmp(name, "merge-begin") != 0)
+		return FLOW_OK;
+	atomic_store(&h->inside, true);
+	while (!atomic_load(&h->go))
+		usleep(100);
+	return FLOW_OK;
+}
+
+static void *
+compact_it(void *arg)
+{
+	TestDb *t = arg;
+	FlowDb *db;
+	bool ran;
+
+	CHECK_OK(flow_attach(t->env, t->sh, t->dir, &db));
+	CHECK_STATUS(flow_compact(db, 1, &ran), FLOW_INVALID);
+	CHECK(!ran);
+	flow_detach(db);
+	return NULL;
+}
+
+/* A merge by hand ends, too, when the database is closed meanwhile. */
+static void
+test_close_compacting(void)
+{
+	TestDb t;
+	Hold hold = {false};
+	pthread_t thread;
+
+	start(&t, "tmp_close_compacting");
+	put_sstables(t.db, 0, 8);
+	flow_env_posix_set_point(t.env, hold_merge, &hold);
+	CHECK(pthread_create(&thread, NULL, compact_it, &t) == 0);
+	while (!atomic_load(&hold.inside))
+		usleep(100);
+	CHECK_OK(flow_close(t.db));
+	atomic_store(&hold.go, true);
+	CHECK(pthread_join(thread, NULL) == 0);
+	stop(&t);
+	check_passed("close under a compaction");
+}
+
 /* ----------------------------------------------------------- backpressure */
 
 /* D10: 5000 rows of 4 KiB through memtables of 1 MiB. */
@@ -894,6 +1022,9 @@ main(int argc, char **argv)
 	test_failed_flush();
 	test_visibility();
 	test_threads();
+	test_close_admitted();
+	test_close_merging();
+	test_close_compacting();
 	test_backpressure();
 	test_background();
 	test_kill();
