@@ -770,6 +770,40 @@ live(uint32_t round, bool last)
 	exit(2);
 }
 
+/* Let a moment pass in the life of pid; false: it has ended. */
+static bool
+outlives_moment(pid_t pid, int *statusp)
+{
+	nanosleep(&(struct timespec){0, 1000000}, NULL);
+	return waitpid(pid, statusp, WNOHANG) == 0;
+}
+
+/*
+ * Kill pid after a while; false: it ended before, by itself.  Every other one
+ * is killed while it writes, so has checked what it found, however slow that
+ * is; the rest maybe while they recover.
+ */
+static bool
+kill_some_time(pid_t pid, uint32_t round, uint32_t ms)
+{
+	uint64_t batches = atomic_load(&model->batches);
+	int status;
+
+	while (round % 2 == 0 && atomic_load(&model->batches) == batches)
+	{
+		if (!outlives_moment(pid, &status))
+			return false;
+	}
+	for (; ms > 0; ms--)
+	{
+		if (!outlives_moment(pid, &status))
+			return false;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
 static int
 run_kills(void)
 {
@@ -788,21 +822,13 @@ run_kills(void)
 		}
 		if (pid == 0)
 			live(round, last);
-		for (uint32_t ms = 300 + below(&r, 1000); ms > 0 && !last; ms--)
+		if (last)
+			return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : 1;
+		if (!kill_some_time(pid, round, below(&r, 1300)))
 		{
-			nanosleep(&(struct timespec){0, 1000000}, NULL);
-			if (waitpid(pid, &status, WNOHANG) == pid)
-			{
-				fprintf(stderr, "flowdb_stress: round %u ended by itself\n",
-						round);
-				return 1;
-			}
-		}
-		if (!last)
-			kill(pid, SIGKILL);
-		waitpid(pid, &status, 0);
-		if (last && status != 0)
+			fprintf(stderr, "flowdb_stress: round %u ended by itself\n", round);
 			return 1;
+		}
 	}
 	return 0;
 }
