@@ -118,8 +118,6 @@ test_orphan_trash(void)
 	check_passed("orphans that the manifest knows");
 }
 
-static bool origin_told; /* files tell how they came to be */
-
 static bool
 file_is_merged(TestDb *t, uint64_t id, uint32_t store)
 {
@@ -155,16 +153,11 @@ test_orphan_merge(void)
 	exchange_backup = false;
 	id = t.sh->version->sst[0]->info.id;
 	path_of(&t, id, path);
-	origin_told = file_is_merged(&t, id, s);
+	CHECK(file_is_merged(&t, id, s));
 	test_unload(&t);
 	shell(&t, "rm -rf %s/INDEX && mv %s.before %s/INDEX");
-	if (origin_told)
-	{
-		CHECK_OK(try_load(&t, UINT64_MAX, false));
-		CHECK(access(path, F_OK) != 0);
-	}
-	else
-		printf("# SSTables do not tell their origin yet\n");
+	CHECK_OK(try_load(&t, UINT64_MAX, false));
+	CHECK(access(path, F_OK) != 0);
 	test_load(&t);
 	CHECK(t.sh->version->nssts == 2);
 	CHECK_TEXT(test_all(&t, s), "a@1=1 b@1=2 ");
@@ -773,8 +766,6 @@ test_backups(CheckRandom *r)
 	int prefixes = 0;
 	uint32_t s;
 
-	if (!origin_told)
-		return;
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	t.env->keep_files = exchange_keep;
 	exchange_backup = false;

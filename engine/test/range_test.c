@@ -24,7 +24,6 @@
 static TestDb t;
 static CheckRandom rnd;
 static uint32_t store;
-static bool flush_keeps; /* flushes keep range tombstones */
 
 static uint64_t
 below(uint64_t n)
@@ -325,8 +324,7 @@ check_row(const FlowVector *vec, uint32_t i, const Op *want)
 static void
 freeze(void)
 {
-	if (flush_keeps || atomic_load(&t.sh->nfrozen) < 6)
-		CHECK_OK(flow_freeze(t.db, UINT64_MAX));
+	CHECK_OK(flow_freeze(t.db, UINT64_MAX));
 }
 
 /* What goes on between two calls of a scan by r. */
@@ -338,7 +336,7 @@ meanwhile(const Reader *r)
 	switch (below(8))
 	{
 		case 0:
-			if (flush_keeps && below(4) == 0)
+			if (below(4) == 0)
 				CHECK_OK(flow_flush(t.db, NULL));
 			break;
 		case 1:
@@ -448,32 +446,11 @@ check_lookups(void)
 
 /* ------------------------------------------------------------ the rounds */
 
-/* Does a flush keep a range tombstone? */
-static bool
-probe_flush(void)
-{
-	uint32_t s = test_store(&t, "probe");
-	FlowTxBuf *buf;
-	FlowRect all = {
-		.key_lo = (const uint8_t *) "", .ts_lo = INT64_MIN, .ts_hi = INT64_MAX};
-
-	test_put(&t, s, "a", 1, "v");
-	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK_OK(flow_txbuf_create(t.env, &buf));
-	CHECK_OK(flow_txbuf_delete_range(buf, s, &all, 0, 0));
-	CHECK_OK(flow_txbuf_push(buf, t.db));
-	flow_txbuf_free(buf);
-	CHECK_TEXT(test_all(&t, s), "");
-	CHECK_OK(flow_flush(t.db, NULL));
-	return t.sh->version->ntombs > 0;
-}
-
 static void
 open_all(void)
 {
 	test_open(&t, (size_t) 16 << 20, 4 << 20);
 	t.env->txn_outcome = outcome;
-	flush_keeps = probe_flush();
 	store = test_store(&t, "s");
 	nlogged = 0;
 	nxids = commits = 0;
@@ -490,7 +467,7 @@ random_step(void)
 		check_lookups();
 	if (below(40) == 0)
 		freeze();
-	if (below(100) == 0 && flush_keeps)
+	if (below(100) == 0)
 		CHECK_OK(flow_flush(t.db, NULL));
 	if (below(80) == 0)
 		CHECK_OK(flow_learn_fates(t.db));
@@ -522,8 +499,6 @@ test_model(uint64_t rounds)
 	}
 	for (int i = 0; i < NTXNS; i++)
 		free(txns[i].ops);
-	printf("# flushes %s range tombstones\n",
-		   flush_keeps ? "keep" : "do not yet keep");
 	check_passed("scans and lookups against the model");
 }
 
@@ -562,7 +537,7 @@ test_rules(void)
 	uint32_t s;
 
 	open_all();
-	for (int flush = 0; flush <= (flush_keeps ? 2 : 0); flush++)
+	for (int flush = 0; flush <= 2; flush++)
 	{
 		spec = (FlowScanSpec){.now = INT64_MIN};
 		s = spec.store_id =
@@ -863,8 +838,7 @@ test_skip(void)
 		flow_scan_close(scan);
 	}
 	/* a file with rows older and newer than the tombstone */
-	if (flush_keeps)
-		skip_mixed_file();
+	skip_mixed_file();
 	/* an open end: each file ends early */
 	delete_all_times(store, "k00005", NULL);
 	spec.reverse = false;
@@ -908,7 +882,6 @@ test_many(void)
 	struct timespec began, ended;
 
 	test_open(&t, (size_t) 128 << 20, 40 << 20);
-	flush_keeps = probe_flush();
 	spec.store_id = store = test_store(&t, "s");
 	put_many();
 	CHECK_OK(flow_flush(t.db, NULL));
@@ -926,7 +899,7 @@ test_many(void)
 	CHECK_OK(flow_txbuf_push(buf, t.db));
 	flow_txbuf_free(buf);
 	clock_gettime(CLOCK_MONOTONIC, &began);
-	for (int how = 0; how < (flush_keeps ? 4 : 2); how++)
+	for (int how = 0; how < 4; how++)
 	{
 		uint64_t rows = 0;
 		FlowStatus st;

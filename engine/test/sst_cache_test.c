@@ -138,22 +138,19 @@ test_resume(void)
 	flowi_sst_iter_pause(it);
 	flowi_cache_forget(env, SPACE, ID);
 	CHECK_OK(flowi_sst_iter_resume(it));
-	CHECK(stats.blocks_read == (ssts_has_cache() ? 2 : 1));
+	CHECK(stats.blocks_read == (2));
 	rows_check_rec(&it->cur, &rows.rec[500]);
 	CHECK_OK(it->next(it));
 	rows_check_rec(&it->cur, &rows.rec[501]);
 
 	/* a resume that fails leaves an iterator that can seek */
-	if (ssts_has_cache())
-	{
-		flowi_sst_iter_pause(it);
-		flowi_cache_forget(env, SPACE, ID);
-		flow_env_posix_fail(env, FLOW_POSIX_READ, 1, UINT64_MAX, 5);
-		CHECK_STATUS(flowi_sst_iter_resume(it), FLOW_IOERR);
-		flow_env_posix_fail(env, FLOW_POSIX_READ, 1, 0, 0);
-		CHECK_OK(it->seek(it, &to));
-		rows_check_rec(&it->cur, &rows.rec[500]);
-	}
+	flowi_sst_iter_pause(it);
+	flowi_cache_forget(env, SPACE, ID);
+	flow_env_posix_fail(env, FLOW_POSIX_READ, 1, UINT64_MAX, 5);
+	CHECK_STATUS(flowi_sst_iter_resume(it), FLOW_IOERR);
+	flow_env_posix_fail(env, FLOW_POSIX_READ, 1, 0, 0);
+	CHECK_OK(it->seek(it, &to));
+	rows_check_rec(&it->cur, &rows.rec[500]);
 	it->free(it);
 	flowi_sst_close(r);
 	rows_free(&rows);
@@ -190,11 +187,6 @@ test_fill(void)
 	FlowSstIterStats stats;
 	uint64_t before, leaves, reads;
 
-	if (!ssts_has_cache())
-	{
-		check_passed("filling is skipped: there is no cache");
-		return;
-	}
 	ssts_make_series(&rows, 1000, 100);
 	CHECK_OK(ssts_write(&rows, NULL, NULL));
 	CHECK_OK(ssts_open(&r));

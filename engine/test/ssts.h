@@ -152,15 +152,6 @@ ssts_all(bool reverse)
 		.reverse = reverse, .ts_lo = INT64_MIN, .ts_hi = INT64_MAX};
 }
 
-static inline bool
-ssts_has_cache(void)
-{
-	FlowCacheStats stats;
-
-	flowi_cache_stats(env, &stats);
-	return stats.capacity > 0;
-}
-
 static inline void
 ssts_check_unpinned(void)
 {
