@@ -71,8 +71,10 @@ flowi_wal_release(FlowWal *wal, uint64_t pos)
 
 		env->monitor_enter(wal->mon);
 		seg = wal->first;
-		if (seg && (seg == wal->cur || seg->dirty || seg->used_end > pos ||
-					seg->used_end > wal->done))
+		/* in the queue may be no record of it, but the pad at its end */
+		if (seg &&
+			(seg == wal->cur || seg->dirty || seg->used_end > pos ||
+			 seg->used_end > wal->done || (wal->head && wal->head->seg == seg)))
 			seg = NULL;
 		if (seg)
 			wal->first = seg->next;

@@ -382,6 +382,30 @@ test_segments(void)
 	check_passed("segments");
 }
 
+/* A segment whose last pad is not written yet is not released, though all its
+ * records are flushed. */
+static void
+test_release_queued(void)
+{
+	FlowWal *wal = open_log(0);
+	uint64_t end[2], visible;
+
+	CHECK_OK(append(wal, 0, 2000, FLOW_SYNC_YES, &end[0]));
+	CHECK_OK(flowi_wal_commit(wal, end[0], &visible));
+	CHECK_OK(append(wal, 1, 3000, FLOW_SYNC_YES, &end[1]));
+	flowi_wal_release(wal, end[0]);
+	CHECK(count_files("wal") == 2);
+	CHECK_OK(flowi_wal_commit(wal, end[1], &visible));
+	flowi_wal_release(wal, end[0]);
+	CHECK(count_files("wal") == 1);
+	CHECK_OK(flowi_wal_close(wal));
+	wal = open_log(end[0]);
+	check_seen(1, 2);
+	CHECK_OK(flowi_wal_close(wal));
+	empty_dir();
+	check_passed("release of a segment that is still written to");
+}
+
 /* A room that is not used is given back; a large one waits for small ones. */
 static void
 test_rooms(void)
@@ -997,6 +1021,7 @@ main(int argc, char **argv)
 	{
 		test_roundtrip();
 		test_segments();
+		test_release_queued();
 		test_rooms();
 		run_unsynced(test_cut_everywhere);
 		run_unsynced(test_flip_everywhere);
