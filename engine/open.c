@@ -141,11 +141,13 @@ replay_record(void *arg, const void *rec, size_t len, uint64_t start,
 			  uint64_t end)
 {
 	FlowDb *db = arg;
-	FlowStatus st;
+	FlowStatus st = flow_redo(db, rec, len, start, end);
 
-	while ((st = flow_redo(db, rec, len, start, end)) == FLOW_BUSY)
-		FLOW_TRY(flow_flush(db, NULL));
-	return st;
+	if (st != FLOW_BUSY)
+		return st;
+	/* still BUSY when nothing of it is left: others hold the buffers */
+	FLOW_TRY(flow_flush(db, NULL));
+	return flow_redo(db, rec, len, start, end);
 }
 
 /* Load, attach, replay, and the thread. */

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "../db.h"
+#include "../region.h"
 #include "../version.h"
 
 #define REGION_BYTES ((size_t) 8 << 20)
@@ -810,6 +811,32 @@ test_backpressure(void)
 	check_passed("backpressure");
 }
 
+/* An open that finds no write buffers for what the log has says so. */
+static void
+test_no_buffers(void)
+{
+	TestDb t, c = {.dir = COPY};
+	void *chunk[64];
+	uint32_t n = 0;
+
+	start(&t, "tmp_no_buffers");
+	CHECK_OK(put_batch(t.db, 0, FLOW_SYNC_DEFAULT));
+	shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
+	c.env = new_env();
+	c.opts = t.opts;
+	while ((chunk[n] = flowi_region_chunks_alloc(c.env, 1)) != NULL)
+		CHECK(++n < 64);
+	CHECK(n > 0);
+	CHECK_STATUS(flow_open(c.env, c.dir, &c.opts, &c.db), FLOW_BUSY);
+	while (n > 0)
+		flowi_region_chunks_free(c.env, chunk[--n], 1);
+	CHECK_OK(flow_open(c.env, c.dir, &c.opts, &c.db));
+	CHECK(count_batches(c.db) == 1);
+	stop(&c);
+	stop(&t);
+	check_passed("an open without write buffers");
+}
+
 /* ------------------------------------------------------- background thread */
 
 static void
@@ -1026,6 +1053,7 @@ main(int argc, char **argv)
 	test_close_merging();
 	test_close_compacting();
 	test_backpressure();
+	test_no_buffers();
 	test_background();
 	test_kill();
 	test_salvage();
