@@ -14,6 +14,8 @@
 #define FLOW_MAX_DIR 900u
 #define FLOW_PATH_BYTES 1024u
 
+#define FLOW_JUDGES 128 /* open scans whose times are told apart */
+
 /*
  * An SSTable that some version lists; in the region.  refs: one for each
  * version that lists it, and one of the SSTable it succeeds.  At 0 it is
@@ -88,7 +90,7 @@ typedef struct FlowStore
 	void *blob;		  /* region memory of its own */
 	uint64_t def_end; /* log end of its newest definition; 0: loaded */
 	/* protected by state_lock */
-	uint64_t claim;	 /* of the merge or the GC that is under way; 0: none */
+	uint64_t claim;	  /* of the merge or the GC that is under way; 0: none */
 	int64_t retry_at; /* no merge before that time: the last one failed */
 	bool has_policy;  /* policy is its own */
 	FlowMergePolicy policy;
@@ -119,16 +121,16 @@ struct FlowDbShared
 
 	/* owned by whoever set busy */
 	FlowManifestPos manifest;
-	uint64_t snapshot_bytes; /* size of the manifest's last snapshot */
+	uint64_t snapshot_bytes;	  /* size of the manifest's last snapshot */
 	_Atomic uint64_t next_sst_id; /* others read it for statistics */
-	bool manifest_failed; /* what the file ends with is not known */
+	bool manifest_failed;		  /* what the file ends with is not known */
 	FlowResolveAt resolve_at;
 
 	/* atomic; writers hold state_lock exclusive */
 	_Atomic uint64_t flushed_pos;
 	_Atomic uint64_t store_version;
 	_Atomic uint64_t version_number;
-	_Atomic uint64_t policy_number; /* rises whenever a policy changes */
+	_Atomic uint64_t policy_number;	   /* rises whenever a policy changes */
 	_Atomic uint64_t oldest_unflushed; /* least first_pos of a memtable */
 	_Atomic uint32_t nfrozen;
 
@@ -142,6 +144,11 @@ struct FlowDbShared
 
 	/* atomic: readers judge expiry at this time or later (keep.h) */
 	_Atomic int64_t purge_horizon;
+
+	/* atomic: times of open scans, FLOW_NEVER for a free place, and how many
+	 * there are beyond; see judge.h */
+	_Atomic int64_t judge[FLOW_JUDGES];
+	_Atomic uint32_t judges_more;
 
 	/* atomic: flow_close was called; writes are refused */
 	_Atomic bool closed;
@@ -186,9 +193,9 @@ struct FlowDb
 	FlowBatchWriter *batch;			 /* of flow_write_batch; NULL at first */
 	struct FlowMergeJob *merge;		 /* of flow_maintenance_step; or NULL */
 	FlowWants wants;				 /* what flow_wants_maintenance knows */
-	void *log;				 /* the environment's, log_admit to log_commit */
-	void *log_room;			 /* the same, to log_append or log_leave */
-	FlowOpen *open;			 /* of flow_open, else NULL: lock, thread */
+	void *log;		/* the environment's, log_admit to log_commit */
+	void *log_room; /* the same, to log_append or log_leave */
+	FlowOpen *open; /* of flow_open, else NULL: lock, thread */
 };
 
 /* INVALID: no path that a database can have. */

@@ -43,8 +43,8 @@ typedef enum FlowLockRank
 /* What a host may want to act on; see FlowEnv.notify. */
 typedef enum FlowEvent
 {
-	FLOW_EVENT_FROZEN,	 /* a memtable waits for a flush */
-	FLOW_EVENT_FLUSHED,	 /* write buffers may have become free */
+	FLOW_EVENT_FROZEN,	  /* a memtable waits for a flush */
+	FLOW_EVENT_FLUSHED,	  /* write buffers may have become free */
 	FLOW_EVENT_UNFLUSHED, /* first record after everything was flushed */
 	FLOW_EVENT_MERGE	  /* SSTables came in: a merge may be due */
 } FlowEvent;
@@ -157,7 +157,7 @@ struct FlowEnv
 
 	/* --- a monitor of this process, for the file log; wait gives it up
 	 * meanwhile, may return without cause; wake wakes all --- */
-	FlowMonitor *(*monitor_create)(FlowEnv *env); /* NULL: no memory */
+	FlowMonitor *(*monitor_create)(FlowEnv *env);		  /* NULL: no memory */
 	void (*monitor_free)(FlowEnv *env, FlowMonitor *mon); /* NULL is fine */
 	void (*monitor_enter)(FlowMonitor *mon);
 	void (*monitor_leave)(FlowMonitor *mon);
@@ -172,7 +172,8 @@ struct FlowEnv
 	/* --- expiry and files that are of no use any more ---
 	 * expire_horizon: no reader will ever judge expiry at an earlier time,
 	 * once shared state of db says that records were purged up to the time
-	 * returned (S13; flowi_keep_horizon).  NULL: now_us.
+	 * returned (S13; flowi_keep_horizon).  NULL: the database counts its open
+	 * scans itself (judge.h).
 	 * keep_files: obsolete files and the manifest's history must stay now,
 	 * because a backup may be reading them (S12).  since: when the file became
 	 * obsolete.  NULL: never.

@@ -14,6 +14,8 @@
  */
 #include "keep.h"
 
+#include "judge.h"
+
 void
 flowi_keep_init(FlowKeeper *k, FlowEnv *env, FlowSst *const *below,
 				uint32_t nbelow, int64_t horizon)
@@ -194,9 +196,14 @@ flowi_keep_rec(FlowKeeper *k, const FlowRec *rec, FlowFate fate,
 /* -------------------------------------------------------------- horizon */
 
 static int64_t
-host_horizon(FlowEnv *env)
+host_horizon(FlowEnv *env, const FlowDbShared *sh)
 {
-	return env->expire_horizon ? env->expire_horizon(env) : env->now_us(env);
+	int64_t now;
+
+	if (env->expire_horizon)
+		return env->expire_horizon(env);
+	now = env->now_us(env);
+	return FLOW_MIN(now, flowi_judge_least(sh));
 }
 
 /*
@@ -208,13 +215,13 @@ host_horizon(FlowEnv *env)
 int64_t
 flowi_keep_horizon(FlowEnv *env, FlowDbShared *sh)
 {
-	int64_t horizon = host_horizon(env);
+	int64_t horizon = host_horizon(env, sh);
 	int64_t known = atomic_load(&sh->purge_horizon);
 	int64_t again;
 
 	while (known < horizon &&
 		   !atomic_compare_exchange_weak(&sh->purge_horizon, &known, horizon))
 		;
-	again = host_horizon(env);
+	again = host_horizon(env, sh);
 	return FLOW_MIN(horizon, again);
 }

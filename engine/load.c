@@ -346,9 +346,6 @@ flow_load(FlowEnv *env, const char *dir, const FlowOptions *opts,
 	if (opts->memtable_bytes == 0 || opts->block_bytes == 0)
 		return flowi_fail(FLOW_INVALID,
 						  "memtable_bytes and block_bytes must not be 0");
-	if (opts->memtable_bytes == 0 || opts->block_bytes == 0)
-		return flowi_fail(FLOW_INVALID,
-						  "memtable_bytes and block_bytes must not be 0");
 	sh = flowi_region_alloc(env, sizeof(*sh));
 	if (sh == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of shared memory");
@@ -362,6 +359,8 @@ flow_load(FlowEnv *env, const char *dir, const FlowOptions *opts,
 	sh->loaded_at = env->now_us(env);
 	atomic_store(&sh->oldest_unflushed, UINT64_MAX);
 	atomic_store(&sh->purge_horizon, INT64_MIN);
+	for (int i = 0; i < FLOW_JUDGES; i++)
+		atomic_store(&sh->judge[i], FLOW_NEVER);
 	load.sh = sh;
 	st = load_all(&load);
 	load_free(&load);

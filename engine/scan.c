@@ -18,6 +18,8 @@
  */
 #include "scan.h"
 
+#include "judge.h"
+
 #define POLL_VERSIONS 256 /* between two interrupt polls */
 #define SEEK_STEPS 12	  /* steps outside the time range before a seek */
 
@@ -176,6 +178,7 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s->unpolled = 0;
 	s->patience = POLL_VERSIONS;
 	s->steps = 0;
+	s->judge = FLOW_JUDGE_NONE;
 	s->tombs_known = false;
 	s->hidden_run = 0;
 	flowi_tombs_reset(&s->tombs);
@@ -205,7 +208,14 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 FlowStatus
 flow_scan_open(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 {
-	return flowi_scan_create(db, spec, scanp);
+	FlowScan *s;
+
+	FLOW_TRY(flowi_scan_create(db, spec, scanp));
+	s = *scanp;
+	/* a lookup is over at once, a scan may stay open */
+	if (spec->now != INT64_MIN && db->env->expire_horizon == NULL)
+		s->spec.now = flowi_judge_begin(db->sh, spec->now, &s->judge);
+	return FLOW_OK;
 }
 
 void
@@ -222,6 +232,7 @@ flow_scan_close(FlowScan *s)
 		return;
 	}
 	flowi_source_drop(s);
+	flowi_judge_end(db->sh, &s->judge);
 	if (s->tombs.n > TOMBS_KEEP)
 		flowi_tombs_free(&s->tombs);
 	*(s->prev ? &s->prev->next : &db->scans) = s->next;
@@ -248,6 +259,7 @@ flowi_scan_orphan_all(FlowDb *db)
 	{
 		db->scans = s->next;
 		flowi_source_drop(s);
+		flowi_judge_end(db->sh, &s->judge);
 		flowi_pins_free(db, &s->pins);
 		s->db = NULL;
 	}

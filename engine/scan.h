@@ -50,7 +50,8 @@ struct FlowScan
 	FlowBuf bounds;
 	int64_t ts_lo; /* inclusive */
 	int64_t ts_hi;
-	bool one_key; /* the bounds name one key */
+	bool one_key;  /* the bounds name one key */
+	int32_t judge; /* its place; see judge.h */
 
 	/* progress.  pos: the last identity looked at; resolved: nothing more is
 	 * wanted of it, so going on means behind it */

@@ -697,6 +697,46 @@ test_rows_one_by_one(void)
 	check_passed("rows one by one");
 }
 
+/* E08: a scan shows what had not expired when it was opened, whatever flushes
+ * and merges happen meanwhile. */
+static void
+test_open_scan_holds_expiry(void)
+{
+	TestDb t;
+	FlowStats before, after;
+	FlowScanSpec spec = {0};
+	const FlowVector *vec;
+	FlowScan *scan;
+	uint32_t s;
+	bool ran;
+
+	test_open(&t, REGION, 1u << 20);
+	t.env->expire_horizon = NULL;
+	s = spec.store_id = test_store(&t, "s");
+	spec.now = t.env->now_us(t.env);
+	test_put_expiring(&t, s, "a", 1, "v", spec.now + 30000);
+	test_put(&t, s, "b", 1, "v");
+	CHECK_OK(flow_scan_open(t.db, &spec, &scan));
+	usleep(40000);
+	CHECK_OK(flow_flush(t.db, NULL));
+	test_put(&t, s, "c", 1, "v");
+	CHECK_OK(flow_flush(t.db, NULL));
+	CHECK_OK(flow_compact(t.db, s, &ran));
+	CHECK(ran);
+	CHECK_OK(flow_scan_next(scan, 1, &vec));
+	CHECK(vec->nrows == 1 && vec->key[0][0] == 'a');
+	flow_scan_close(scan);
+	/* and then it goes */
+	flow_stats(t.db, &before);
+	test_put(&t, s, "d", 1, "v");
+	CHECK_OK(flow_flush(t.db, NULL));
+	CHECK_OK(flow_compact(t.db, s, &ran));
+	flow_stats(t.db, &after);
+	CHECK(after.records_expired == before.records_expired + 1);
+	test_close(&t);
+	check_passed("E08 an open scan holds back what it may show");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -715,5 +755,6 @@ main(int argc, char **argv)
 	test_patch_is_atomic();
 	test_patch_after_range();
 	test_delete_range();
+	test_open_scan_holds_expiry();
 	return 0;
 }

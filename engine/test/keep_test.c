@@ -214,8 +214,15 @@ test_horizon(void)
 	CHECK(atomic_load(&shared.purge_horizon) == 120);
 	CHECK(horizon_of(50, 60) == 50);
 	CHECK(atomic_load(&shared.purge_horizon) == 120);
+	/* a host that does not count: open scans hold it back */
 	env->expire_horizon = NULL;
+	for (int i = 0; i < FLOW_JUDGES; i++)
+		atomic_store(&shared.judge[i], FLOW_NEVER);
 	CHECK(flowi_keep_horizon(env, &shared) > 120);
+	atomic_store(&shared.judge[FLOW_JUDGES - 1], 119);
+	CHECK(flowi_keep_horizon(env, &shared) == 119);
+	atomic_store(&shared.judges_more, 1);
+	CHECK(flowi_keep_horizon(env, &shared) == INT64_MIN);
 	check_passed("the horizon is told before it is used");
 }
 
