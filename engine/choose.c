@@ -74,7 +74,7 @@ flowi_claim_release(FlowDb *db, uint32_t store_id, uint64_t claim,
 	if (s && s->claim == claim)
 	{
 		s->claim = 0;
-		s->retry_at = retry_at;
+		s->retry_at = FLOW_MAX(s->retry_at, retry_at);
 	}
 	db->env->lock_release(db->env, &sh->state_lock);
 }

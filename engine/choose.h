@@ -29,7 +29,8 @@ typedef struct FlowChoice
 extern FlowStatus flowi_claim(FlowDb *db, uint32_t store_id,
 							  uint64_t *claimp) FLOW_MUST_CHECK;
 extern bool flowi_claim_holds(FlowDb *db, uint32_t store_id, uint64_t claim);
-/* Give it back; retry_at: no merge but one by hand before. */
+/* Give it back; retry_at: no merge but one by hand before, nor before what
+ * an earlier claim said; 0: nothing to say. */
 extern void flowi_claim_release(FlowDb *db, uint32_t store_id, uint64_t claim,
 								int64_t retry_at);
 

@@ -185,6 +185,7 @@ compact_store(FlowDb *db, uint32_t store_id, bool *ranp)
 
 	while ((st = flowi_choose_manual(db, store_id, &choice)) == FLOW_BUSY)
 	{
+		FLOW_TRY(check_open(db));
 		FLOW_TRY(env->poll(env));
 		env->pause(env);
 	}

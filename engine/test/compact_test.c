@@ -1539,6 +1539,89 @@ test_closed(void)
 	check_passed("closed");
 }
 
+/* A collection does not have a merge tried again that has just failed. */
+static void
+test_retry(void)
+{
+	TestDb t;
+	uint32_t s;
+	uint64_t purged;
+
+	open_db(&t, &s);
+	for (int i = 0; i < 4; i++)
+	{
+		test_put_expiring(&t, s, "gone", i, "v", 1000);
+		flush(&t);
+		test_put(&t, s, "k", 10 + i, "v");
+		flush(&t);
+	}
+	horizon = 2000;
+	flow_env_posix_fail(t.env, FLOW_POSIX_RENAME, 1, UINT64_MAX, EIO);
+	CHECK_STATUS(flow_maintenance_step(t.db, 1000000, NULL), FLOW_IOERR);
+	flow_env_posix_fail(t.env, FLOW_POSIX_RENAME, 1, 0, 0);
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 4);
+	CHECK_STATUS(flow_maintenance_step(t.db, 1000000, NULL), FLOW_END);
+	CHECK(stats_of(&t).sstables == 4);
+	test_close(&t);
+	check_passed("a failed merge waits");
+}
+
+static FlowDbShared *closing;
+
+static void
+set_closed(FlowDbShared *sh, bool closed)
+{
+	atomic_store(&sh->closed, closed);
+	sh->retired = closed;
+}
+
+static void
+close_on_pause(FlowEnv *env)
+{
+	(void) env;
+	set_closed(closing, true);
+}
+
+/* Whoever closes the database retires it: what was under way in other threads
+ * comes to an end, and does not wait for what never comes. */
+static void
+test_closing(void)
+{
+	TestDb t;
+	FlowDb *other;
+	FlowMaintenance report;
+	uint32_t s;
+	uint64_t purged;
+	bool ran;
+
+	open_db(&t, &s);
+	four_files(&t, s, 100, 10);
+	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &other));
+	do
+		CHECK_OK(flow_maintenance_step(other, 0, &report));
+	while (report.rows_merged == 0);
+	CHECK_OK(flowi_version_begin(t.db));
+	t.env->pause = close_on_pause;
+	closing = t.sh;
+	alarm(30);
+	CHECK_STATUS(flow_compact(t.db, s, &ran), FLOW_INVALID); /* the claim */
+	set_closed(t.sh, false);
+	CHECK_STATUS(flow_compact(other, s, &ran), FLOW_INVALID);
+	set_closed(t.sh, false);
+	test_put_expiring(&t, test_store(&t, "g"), "k", 1, "v", 1000);
+	flowi_version_end(t.db);
+	flush(&t);
+	horizon = 2000;
+	CHECK_OK(flowi_version_begin(t.db));
+	CHECK_STATUS(flow_gc(other, &purged), FLOW_INVALID);
+	alarm(0);
+	flowi_version_end(t.db);
+	flow_detach(other);
+	test_close(&t);
+	check_passed("closed while at work");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -1564,6 +1647,8 @@ main(int argc, char **argv)
 	test_memory();
 	test_threads();
 	test_garbage_over_garbage();
+	test_retry();
 	test_closed();
+	test_closing();
 	return 0;
 }

@@ -264,6 +264,45 @@ test_closed(void)
 	check_passed("close");
 }
 
+/* The merge of another handle outlives the close, as far as to its end: what
+ * it tidies up then must not be what the next opener has made meanwhile. */
+static void
+test_merge_at_close(void)
+{
+	TestDb t, next;
+	FlowDb *merger;
+	FlowMaintenance report;
+
+	start(&t, "tmp_merge");
+	for (uint32_t i = 0; i < 200; i++)
+	{
+		CHECK_OK(put_batch(t.db, i, FLOW_SYNC_NO));
+		if (i % 50 == 49)
+			CHECK_OK(flow_flush(t.db, NULL));
+	}
+	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &merger));
+	do
+		CHECK_OK(flow_maintenance_step(merger, 0, &report));
+	while (report.rows_merged == 0);
+	CHECK(report.pending);
+	CHECK_OK(flow_close(t.db));
+	next = (TestDb){.env = new_env(), .opts = t.opts};
+	CHECK_OK(flow_open(next.env, t.dir, &next.opts, &next.db));
+	for (uint32_t i = 200; i < 300; i++)
+		CHECK_OK(put_batch(next.db, i, FLOW_SYNC_NO));
+	CHECK_OK(flow_close(next.db));
+	flow_detach(merger);
+	flow_free(next.db);
+	shell("rm -rf %s/WAL", t.dir); /* it is not needed */
+	CHECK_OK(flow_open(next.env, t.dir, &next.opts, &next.db));
+	CHECK(count_batches(next.db) == 300);
+	flow_free(next.db);
+	check_region_empty(next.env);
+	flow_env_posix_free(next.env);
+	stop(&t);
+	check_passed("a merge when the database is closed");
+}
+
 /* Each call of open fails in turn; the next open finds all. */
 static void
 test_failing_open(void)
@@ -1039,6 +1078,7 @@ main(int argc, char **argv)
 	random_state = check_seed(argc, argv);
 	test_rules();
 	test_closed();
+	test_merge_at_close();
 	test_failing_open();
 	test_recovery();
 	test_torn();
