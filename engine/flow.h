@@ -131,8 +131,8 @@ typedef enum FlowCompression
 typedef enum FlowPolicyKind
 {
 	FLOW_POLICY_STCS, /* size-tiered: files of about one size */
-	FLOW_POLICY_LCS,  /* leveled: each level one sorted run, ten times the last */
-	FLOW_POLICY_TWCS  /* time windows: files of one window, by size */
+	FLOW_POLICY_LCS, /* leveled: each level one sorted run, ten times the last */
+	FLOW_POLICY_TWCS /* time windows: files of one window, by size */
 } FlowPolicyKind;
 
 /*
@@ -152,12 +152,11 @@ typedef struct FlowMergePolicy
 	uint64_t target_bytes; /* LCS: an output file ends at about this size */
 } FlowMergePolicy;
 
-#define FLOW_POLICY_DEFAULT                                             \
-	{                                                                   \
-		.kind = FLOW_POLICY_STCS, .min_threshold = 4,                   \
-		.max_threshold = 32, .bucket_low = 0.5, .bucket_high = 1.5,     \
-		.small_bytes = 4u << 20, .window_us = INT64_C(86400) * 1000000, \
-		.target_bytes = 64u << 20                                       \
+#define FLOW_POLICY_DEFAULT                                                \
+	{                                                                      \
+		.kind = FLOW_POLICY_STCS, .min_threshold = 4, .max_threshold = 32, \
+		.bucket_low = 0.5, .bucket_high = 1.5, .small_bytes = 4u << 20,    \
+		.window_us = INT64_C(86400) * 1000000, .target_bytes = 64u << 20   \
 	}
 
 /* INVALID and a message when a rule is broken. */
@@ -171,17 +170,17 @@ extern FlowStatus flow_policy_check(const FlowMergePolicy *p) FLOW_MUST_CHECK;
 typedef struct FlowOptions
 {
 	/* --- opening --- */
-	bool create;		/* flow_create first: the directory must not hold one */
+	bool create; /* flow_create first: the directory must not hold one */
 	bool create_missing; /* flow_open: make it when there is none */
-	bool will_redo;		/* flow_redo will be given all from log_start on */
-	uint64_t log_start; /* log position from which redo will run */
+	bool will_redo;		 /* flow_redo will be given all from log_start on */
+	uint64_t log_start;	 /* log position from which redo will run */
 
 	/* --- memory and files --- */
-	uint64_t memtable_bytes; /* freeze the memtable at this size; >= 1 MiB */
-	uint32_t max_frozen;	 /* so many frozen memtables hold writers; >= 1 */
-	uint64_t hard_limit_bytes;	 /* unflushed data that refuses writes when a
+	uint64_t memtable_bytes;   /* freeze the memtable at this size; >= 1 MiB */
+	uint32_t max_frozen;	   /* so many frozen memtables hold writers; >= 1 */
+	uint64_t hard_limit_bytes; /* unflushed data that refuses writes when a
 								  * flush does not help; 0: all buffers */
-	uint32_t block_bytes;		 /* raw bytes of an SSTable block; 1 KiB to 16 MiB */
+	uint32_t block_bytes; /* raw bytes of an SSTable block; 1 KiB to 16 MiB */
 	uint32_t bloom_bits_per_key; /* 1 .. 64 */
 	FlowCompression flush_compression;
 	FlowCompression merge_compression;
@@ -196,24 +195,24 @@ typedef struct FlowOptions
 	/* --- the file log, and the thread of flow_open (env_posix) --- */
 	uint64_t wal_segment_bytes; /* >= 1 MiB */
 	FlowSyncMode sync_mode;
-	uint32_t sync_interval_ms; /* >= 1 */
-	bool auto_background;	   /* flow_open starts a maintenance thread */
+	uint32_t sync_interval_ms;		 /* >= 1 */
+	bool auto_background;			 /* flow_open starts a maintenance thread */
 	uint32_t flush_interval_ms;		 /* >= 1 */
 	uint32_t compaction_interval_ms; /* >= 1 */
 	uint32_t gc_interval_secs;		 /* >= 1 */
 } FlowOptions;
 
-#define FLOW_OPTIONS_DEFAULT                                                 \
-	{                                                                        \
-		.memtable_bytes = 64u << 20, .max_frozen = 2,                        \
-		.block_bytes = 16u << 10, .bloom_bits_per_key = 10,                  \
-		.flush_compression = FLOW_COMPRESS_LZ4,                              \
-		.merge_compression = FLOW_COMPRESS_ZSTD, .zstd_level = 1,            \
-		.merge_threshold = 2, .policy = FLOW_POLICY_DEFAULT,                 \
-		.wal_segment_bytes = 64u << 20, .sync_mode = FLOW_SYNC_ALWAYS,       \
-		.sync_interval_ms = 100, .auto_background = false,                   \
-		.flush_interval_ms = 1000, .compaction_interval_ms = 60000,          \
-		.gc_interval_secs = 3600                                             \
+#define FLOW_OPTIONS_DEFAULT                                           \
+	{                                                                  \
+		.memtable_bytes = 64u << 20, .max_frozen = 2,                  \
+		.block_bytes = 16u << 10, .bloom_bits_per_key = 10,            \
+		.flush_compression = FLOW_COMPRESS_LZ4,                        \
+		.merge_compression = FLOW_COMPRESS_ZSTD, .zstd_level = 1,      \
+		.merge_threshold = 2, .policy = FLOW_POLICY_DEFAULT,           \
+		.wal_segment_bytes = 64u << 20, .sync_mode = FLOW_SYNC_ALWAYS, \
+		.sync_interval_ms = 100, .auto_background = false,             \
+		.flush_interval_ms = 1000, .compaction_interval_ms = 60000,    \
+		.gc_interval_secs = 3600                                       \
 	}
 
 extern FlowStatus flow_options_check(const FlowOptions *o) FLOW_MUST_CHECK;
@@ -430,15 +429,15 @@ typedef struct FlowWriteOptions
 	int64_t ttl_secs;
 } FlowWriteOptions; /* zeroed: all defaults; NULL is the same */
 
-extern FlowStatus flow_write_batch(FlowDb *db, uint32_t store_id,
-								   const FlowRecord *records, size_t n,
-								   const FlowWriteOptions *opts) FLOW_MUST_CHECK;
-extern FlowStatus flow_delete_batch(FlowDb *db, uint32_t store_id,
-									const FlowRecord *records, size_t n,
-									const FlowWriteOptions *opts) FLOW_MUST_CHECK;
-extern FlowStatus flow_delete_range(FlowDb *db, uint32_t store_id,
-									const FlowRect *rect,
-									const FlowWriteOptions *opts) FLOW_MUST_CHECK;
+extern FlowStatus
+flow_write_batch(FlowDb *db, uint32_t store_id, const FlowRecord *records,
+				 size_t n, const FlowWriteOptions *opts) FLOW_MUST_CHECK;
+extern FlowStatus
+flow_delete_batch(FlowDb *db, uint32_t store_id, const FlowRecord *records,
+				  size_t n, const FlowWriteOptions *opts) FLOW_MUST_CHECK;
+extern FlowStatus
+flow_delete_range(FlowDb *db, uint32_t store_id, const FlowRect *rect,
+				  const FlowWriteOptions *opts) FLOW_MUST_CHECK;
 
 /*
  * flow_patch_record
@@ -450,14 +449,11 @@ extern FlowStatus flow_delete_range(FlowDb *db, uint32_t store_id,
  *		meanwhile.  NOTFOUND: no live row.  *vecp: the row as it is now stored,
  *		memory of *scanp, which the caller closes.
  */
-extern FlowStatus flow_patch_record(FlowDb *db, uint32_t store_id,
-									const void *key, size_t key_bytes,
-									int64_t ts, const void *value,
-									size_t value_bytes,
-									const FlowWriteOptions *opts,
-									FlowScan **scanp,
-									const FlowVector **vecp)
-	FLOW_MUST_CHECK;
+extern FlowStatus
+flow_patch_record(FlowDb *db, uint32_t store_id, const void *key,
+				  size_t key_bytes, int64_t ts, const void *value,
+				  size_t value_bytes, const FlowWriteOptions *opts,
+				  FlowScan **scanp, const FlowVector **vecp) FLOW_MUST_CHECK;
 
 /* The expiry that the rule above gives.  ttl_secs matters with has_ttl only;
  * both ttls are taken for 0 .. FLOW_MAX_TTL_SECS. */
@@ -501,8 +497,8 @@ typedef struct FlowScanSpec
 	int64_t now;		   /* expiry is judged at this time; INT64_MIN: never */
 	FlowVisibleFn visible; /* NULL: only xid 0 and SETTLED are visible */
 	void *visible_arg;
-	FlowTxBuf *own;	  /* the reader's private buffer, or NULL */
-	uint32_t own_cid; /* entries of own with cid < own_cid are seen */
+	FlowTxBuf *own;		/* the reader's private buffer, or NULL */
+	uint32_t own_cid;	/* entries of own with cid < own_cid are seen */
 	bool no_fill_cache; /* blocks read for this scan stay out of the cache */
 	bool no_verify;		/* checksums of blocks are not looked at */
 } FlowScanSpec;
@@ -665,8 +661,9 @@ typedef struct FlowMaintenance
  *		END: there was nothing to do.  INTERRUPTED: nothing is lost.
  *		report: out; may be NULL.
  */
-extern FlowStatus flow_maintenance_step(FlowDb *db, int64_t budget_us,
-										FlowMaintenance *report) FLOW_MUST_CHECK;
+extern FlowStatus
+flow_maintenance_step(FlowDb *db, int64_t budget_us,
+					  FlowMaintenance *report) FLOW_MUST_CHECK;
 /* Give up this handle's merge; the files it has written go. */
 extern void flow_maintenance_cancel(FlowDb *db);
 
@@ -686,9 +683,9 @@ extern FlowStatus flow_gc(FlowDb *db, uint64_t *purgedp) FLOW_MUST_CHECK;
 
 /* Of one store, or of all that have none of their own (store_id 0); until the
  * database is unloaded. */
-extern FlowStatus flow_set_merge_policy(FlowDb *db, uint32_t store_id,
-										const FlowMergePolicy *policy)
-	FLOW_MUST_CHECK;
+extern FlowStatus
+flow_set_merge_policy(FlowDb *db, uint32_t store_id,
+					  const FlowMergePolicy *policy) FLOW_MUST_CHECK;
 
 /* Is there a merge that the policy asks for, or anything to drop?  Cheap; no
  * handle's merge counts. */
@@ -757,7 +754,7 @@ typedef struct FlowStats
 	uint64_t merges;
 	uint64_t merge_failures;
 	uint64_t gc_runs;
-	uint64_t purged; /* records of SSTables that GC dropped */
+	uint64_t purged;		  /* records of SSTables that GC dropped */
 	uint64_t sstables_merged; /* into merges */
 	uint64_t sstables_made;	  /* by merges */
 	uint64_t merge_rows;
@@ -835,9 +832,8 @@ extern FlowStatus flow_each_store(FlowDb *db,
 								  FlowStatus (*fn)(void *arg, uint32_t store_id,
 												   const char *name),
 								  void *arg) FLOW_MUST_CHECK;
-extern FlowStatus flow_each_sst(FlowDb *db,
-								FlowStatus (*fn)(void *arg,
-												 const FlowSstStats *sst),
-								void *arg) FLOW_MUST_CHECK;
+extern FlowStatus
+flow_each_sst(FlowDb *db, FlowStatus (*fn)(void *arg, const FlowSstStats *sst),
+			  void *arg) FLOW_MUST_CHECK;
 
 #endif /* FLOW_H */

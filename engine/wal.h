@@ -113,9 +113,10 @@ extern FlowStatus flowi_wal_start(FlowEnv *env, const char *dir,
 
 /*
  * flowi_wal_scan
- *		For the tools: all good records of the log in dir, damaged places
- *		passed over, from the flushed position on; fn gets them as above.  Then bad is called for each stretch
- *		of damage, in order; a torn tail is none.  Changes nothing.
+ *		For the tools: all good records of the log in dir from the flushed
+ *		position on, damaged places passed over; fn gets them as above.  Then
+ *		bad is called for each stretch of damage, in order; a torn tail is none.
+ *		Changes nothing.
  *		report: bad_pos is the first damage; segments and bytes are counted.
  */
 extern FlowStatus flowi_wal_scan(FlowEnv *env, const char *dir, uint64_t from,

@@ -129,8 +129,8 @@ finish(FlowDb *db, const FlowBatchHeader *hdr, uint64_t start, uint64_t end,
 /* The part under the write lock; *endp: 0 when nothing was logged. */
 static FlowStatus
 log_and_apply(FlowDb *db, const void *rec, size_t rec_bytes,
-			  const FlowBatchHeader *hdr, const uint8_t *payload,
-			  FlowSync sync, FlowWriteCheckFn check, void *arg, uint64_t *endp)
+			  const FlowBatchHeader *hdr, const uint8_t *payload, FlowSync sync,
+			  FlowWriteCheckFn check, void *arg, uint64_t *endp)
 {
 	FlowEnv *env = db->env;
 	bool frozen = false;

@@ -207,7 +207,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	env->file_datasync = env->file_sync;
 	put_segments(data, size);
-	st = flowi_wal_scan(env, DIR, see, see_bad, &seen, &report);
+	st = flowi_wal_scan(env, DIR, 0, see, see_bad, &seen, &report);
 	FUZZ_CHECK(expected(st) || st == FLOW_NOTFOUND);
 	if (st == FLOW_OK)
 		FUZZ_CHECK(report.records == seen.n);

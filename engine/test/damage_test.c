@@ -48,7 +48,7 @@ static File files[MAX_FILES];
 static uint32_t nfiles;
 
 static uint64_t opened, refused, misread; /* outcomes */
-static const char *deed;				  /* what was done to the file, and where */
+static const char *deed; /* what was done to the file, and where */
 static uint64_t place;
 
 /* ------------------------------------------------------------------- files */
@@ -327,9 +327,9 @@ use_copy(const File *f)
 	put(store, "z", 9, "new");
 	drop_db();
 	CHECK_OK(open_db(copy));
-	CHECK_TEXT(test_get(&t, &(FlowScanSpec){.store_id = store, .now = 0}, "z",
-						9),
-			   "new");
+	CHECK_TEXT(
+		test_get(&t, &(FlowScanSpec){.store_id = store, .now = 0}, "z", 9),
+		"new");
 	drop_db();
 }
 

@@ -37,10 +37,10 @@ typedef struct Model
 
 typedef enum StepKind
 {
-	STEP_PUT,	  /* some cells get the step's number */
-	STEP_DEAD,	  /* the same, expired: whole SSTables of them for the GC */
-	STEP_DELETE,  /* a tombstone for each of some cells */
-	STEP_RANGE,	  /* a range tombstone */
+	STEP_PUT,	 /* some cells get the step's number */
+	STEP_DEAD,	 /* the same, expired: whole SSTables of them for the GC */
+	STEP_DELETE, /* a tombstone for each of some cells */
+	STEP_RANGE,	 /* a range tombstone */
 	STEP_FLUSH,
 	STEP_COMPACT,
 	STEP_STEP, /* maintenance_step */
@@ -522,7 +522,7 @@ test_fail_open(FlowPosixOp op, int err_no, uint64_t every)
 
 /* ----------------------------------------------------------- the machine dies */
 
-static uint64_t calls;	/* that change the disk */
+static uint64_t calls;	 /* that change the disk */
 static uint64_t dies_at; /* from this one on all fail */
 static FlowEnv alive;
 

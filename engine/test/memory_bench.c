@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "../db.h"
 #include "dbtest.h"
 
 #define REGION_BYTES ((size_t) 256 << 20)
@@ -101,8 +102,9 @@ fill(uint64_t bytes, uint32_t value_bytes)
 
 				memcpy(v + j, &x, 8);
 			}
-			r[i] = (FlowRecord){keys[i],	strlen(keys[i]), (int64_t) no,
-								FLOW_NEVER, v,				 value_bytes};
+			r[i] =
+				(FlowRecord){keys[i], strlen(keys[i]), (int64_t) no, FLOW_NEVER,
+							 v,		  value_bytes};
 			done += value_bytes + strlen(keys[i]);
 		}
 		CHECK_OK(flow_write_batch(t.db, store, r, BATCH, NULL));
@@ -160,7 +162,7 @@ main(int argc, char **argv)
 
 	test_open(&t, REGION_BYTES, 64u << 20);
 	flow_env_posix_set_log(t.env, NULL, NULL);
-	t.opts.block_bytes = 16384;
+	t.sh->options.block_bytes = 16384; /* test_open has tiny ones */
 	store = test_store(&t, "s");
 	begin();
 	fill(gb << 30, value_bytes);

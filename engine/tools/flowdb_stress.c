@@ -160,9 +160,9 @@ choose_slots(Random *r, uint32_t writer, uint32_t *slots)
 		n = 1;
 	for (uint32_t i = 0; i < n; i++)
 	{
-		uint32_t slot = writer * all +
-						(uint32_t) (((uint64_t) first + (uint64_t) i * step) %
-									all);
+		uint32_t slot =
+			writer * all +
+			(uint32_t) (((uint64_t) first + (uint64_t) i * step) % all);
 
 		for (uint32_t j = 0; j < i; j++)
 		{
@@ -238,8 +238,8 @@ delete_range(FlowDb *db, Random *r, uint32_t writer)
 		.ts_hi = stress_ts(model, base + ntimes - 1),
 	};
 	/* just behind the last key */
-	rect.key_hi_bytes = (uint32_t) stress_key(
-		model, base + (nkeys - 1) * model->ntimes, hi);
+	rect.key_hi_bytes =
+		(uint32_t) stress_key(model, base + (nkeys - 1) * model->ntimes, hi);
 	hi[rect.key_hi_bytes++] = '\0';
 	must(flow_delete_range(db, store, &rect, NULL), "delete_range");
 	for (uint32_t k = 0; k < nkeys; k++)
@@ -271,10 +271,9 @@ patch(FlowDb *db, Random *r, uint32_t writer)
 
 		begin_flight(writer, &slot, 1);
 		version = stress_issue(model, slot, false);
-		must(flow_patch_record(db, store, key, key_bytes,
-							   stress_ts(model, slot), value,
-							   stress_value(model, slot, version, value), NULL,
-							   &scan, &vec),
+		must(flow_patch_record(
+				 db, store, key, key_bytes, stress_ts(model, slot), value,
+				 stress_value(model, slot, version, value), NULL, &scan, &vec),
 			 "patch");
 		if (vec->nrows != 1 ||
 			stress_version_of(model, slot, vec->value[0],
@@ -367,8 +366,8 @@ check_row(const FlowVector *vec, uint32_t i, uint32_t *versionp)
 				(int) vec->key_bytes[i], (const char *) vec->key[i]);
 		abort();
 	}
-	*versionp = stress_version_of(model, slot, vec->value[i],
-								  vec->value_bytes[i]);
+	*versionp =
+		stress_version_of(model, slot, vec->value[i], vec->value_bytes[i]);
 	if (*versionp == 0)
 		wrong("value", slot, 0);
 	return slot;
@@ -492,8 +491,7 @@ random_get(FlowDb *db, Random *r, Before *b)
 static void
 random_latest(FlowDb *db, Random *r, Before *b)
 {
-	uint32_t first =
-		below(r, model->nwriters * model->nkeys) * model->ntimes;
+	uint32_t first = below(r, model->nwriters * model->nkeys) * model->ntimes;
 	uint32_t at = first;
 	uint32_t version;
 	char key[STRESS_KEY_BYTES];
@@ -740,8 +738,7 @@ check_after_kill(uint32_t round)
 	for (uint32_t slot = 0; slot < stress_slots(model); slot++)
 	{
 		if (!stress_allows(atomic_load(&model->slot[slot].acked),
-						   atomic_load(&model->slot[slot].issued),
-						   found[slot]))
+						   atomic_load(&model->slot[slot].issued), found[slot]))
 			wrong("after a kill", slot, found[slot]);
 	}
 	for (uint32_t i = 0; i < model->nwriters; i++)
@@ -838,19 +835,18 @@ run_kills(void)
 static _Noreturn void
 usage(void)
 {
-	fprintf(stderr,
-			"usage: flowdb_stress [options] DIR\n"
-			"  --seed N         of everything random (1)\n"
-			"  --seconds N      how long (10)\n"
-			"  --writers N      threads that write (4)\n"
-			"  --readers N      threads that read (2)\n"
-			"  --keys N         keys of a writer (200)\n"
-			"  --times N        times of a key (500)\n"
-			"  --kills N        instead: kill and recover N times\n"
-			"  --memtable N     MB (1)\n"
-			"  --memory N       MB of shared region (64)\n"
-			"  --sync MODE      always or interval (interval)\n"
-			"  --policy NAME    stcs, lcs or twcs (stcs)\n");
+	fprintf(stderr, "usage: flowdb_stress [options] DIR\n"
+					"  --seed N         of everything random (1)\n"
+					"  --seconds N      how long (10)\n"
+					"  --writers N      threads that write (4)\n"
+					"  --readers N      threads that read (2)\n"
+					"  --keys N         keys of a writer (200)\n"
+					"  --times N        times of a key (500)\n"
+					"  --kills N        instead: kill and recover N times\n"
+					"  --memtable N     MB (1)\n"
+					"  --memory N       MB of shared region (64)\n"
+					"  --sync MODE      always or interval (interval)\n"
+					"  --policy NAME    stcs, lcs or twcs (stcs)\n");
 	exit(2);
 }
 
@@ -881,10 +877,10 @@ static void
 parse(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"seed", 1, 0, 's'},	{"seconds", 1, 0, 't'}, {"writers", 1, 0, 'w'},
-		{"readers", 1, 0, 'r'}, {"keys", 1, 0, 'k'},	{"times", 1, 0, 'n'},
+		{"seed", 1, 0, 's'},	{"seconds", 1, 0, 't'},	 {"writers", 1, 0, 'w'},
+		{"readers", 1, 0, 'r'}, {"keys", 1, 0, 'k'},	 {"times", 1, 0, 'n'},
 		{"kills", 1, 0, 'x'},	{"memtable", 1, 0, 'm'}, {"memory", 1, 0, 'g'},
-		{"sync", 1, 0, 'y'},	{"policy", 1, 0, 'p'},	{0}};
+		{"sync", 1, 0, 'y'},	{"policy", 1, 0, 'p'},	 {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)

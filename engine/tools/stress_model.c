@@ -17,9 +17,8 @@ StressModel *
 stress_model_create(uint32_t nwriters, uint32_t nkeys, uint32_t ntimes,
 					uint64_t seed)
 {
-	size_t size =
-		sizeof(StressModel) +
-		(size_t) nwriters * nkeys * ntimes * sizeof(StressSlot);
+	size_t size = sizeof(StressModel) +
+				  (size_t) nwriters * nkeys * ntimes * sizeof(StressSlot);
 	StressModel *m = mmap(NULL, size, PROT_READ | PROT_WRITE,
 						  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
