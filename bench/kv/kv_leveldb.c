@@ -91,8 +91,8 @@ write_batch(void *session, const KvRecord *records, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t bytes = kv_encode(key, records[i].key, records[i].key_bytes,
-								 records[i].ts);
+		size_t bytes =
+			kv_encode(key, records[i].key, records[i].key_bytes, records[i].ts);
 
 		leveldb_writebatch_put(batch, key, bytes,
 							   (const char *) records[i].value,
@@ -111,9 +111,9 @@ get(void *session, const char *name, size_t name_bytes, int64_t ts,
 	char key[KV_KEY_BYTES + 9];
 	size_t bytes;
 	char *error = NULL;
-	char *value = leveldb_get(d->db, d->read, key,
-							  kv_encode(key, name, name_bytes, ts), &bytes,
-							  &error);
+	char *value =
+		leveldb_get(d->db, d->read, key, kv_encode(key, name, name_bytes, ts),
+					&bytes, &error);
 
 	check(error);
 	if (value == NULL)

@@ -112,9 +112,9 @@ write_batch(void *session, const KvRecord *records, size_t n)
 	must(mdb_txn_begin(s->db->env, NULL, 0, &txn));
 	for (size_t i = 0; i < n; i++)
 	{
-		MDB_val k = {kv_encode(key, records[i].key, records[i].key_bytes,
-							   records[i].ts),
-					 key};
+		MDB_val k = {
+			kv_encode(key, records[i].key, records[i].key_bytes, records[i].ts),
+			key};
 		MDB_val v = {records[i].value_bytes, (void *) records[i].value};
 
 		must(mdb_put(txn, s->db->dbi, &k, &v, 0));
