@@ -18,6 +18,7 @@
 #define DIR "db"
 #define MODE_RAW 1u
 #define MODE_PLACES 2u
+#define MODE_FROM 4u /* the bits above say what is flushed */
 #define MAX_SEGMENTS 4
 #define SEGMENT_BYTES (32u << 10)
 #define MOST_START (512u << 10)
@@ -171,13 +172,21 @@ open_log(FlowEnv *env, uint64_t from, Seen *seen, FlowWal **walp)
 	return st;
 }
 
+/* The flushed position of the input. */
+static uint64_t
+from_of(const uint8_t *data, size_t size)
+{
+	return size > 0 && (data[0] & MODE_FROM) ? (data[0] >> 3) * UINT64_C(1024)
+											 : 0;
+}
+
 /* A log that opens can be written to, and then has that record more. */
 static void
-check_open(FlowEnv *env)
+check_open(FlowEnv *env, uint64_t from)
 {
 	FlowWal *wal;
 	Seen first, again;
-	FlowStatus st = open_log(env, 0, &first, &wal);
+	FlowStatus st = open_log(env, from, &first, &wal);
 
 	FUZZ_CHECK(expected(st));
 	if (st != FLOW_OK)
@@ -187,7 +196,7 @@ check_open(FlowEnv *env)
 	FUZZ_CHECK(flowi_wal_close(wal) == FLOW_OK || fuzz_no_memory());
 	if (st != FLOW_OK)
 		return; /* no room behind the last position there is */
-	st = open_log(env, 0, &again, &wal);
+	st = open_log(env, from, &again, &wal);
 	if (st != FLOW_OK)
 	{
 		FUZZ_CHECK(fuzz_no_memory());
@@ -201,17 +210,18 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	FlowEnv *env = fuzz_begin(data, size);
+	uint64_t from = from_of(data, size);
 	Seen seen = {0, 0, 0};
 	FlowWalReport report;
 	FlowStatus st;
 
 	env->file_datasync = env->file_sync;
 	put_segments(data, size);
-	st = flowi_wal_scan(env, DIR, 0, see, see_bad, &seen, &report);
+	st = flowi_wal_scan(env, DIR, from, see, see_bad, &seen, &report);
 	FUZZ_CHECK(expected(st) || st == FLOW_NOTFOUND);
 	if (st == FLOW_OK)
 		FUZZ_CHECK(report.records == seen.n);
-	check_open(env);
+	check_open(env, from);
 	fuzz_end();
 	return 0;
 }
