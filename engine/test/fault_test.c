@@ -664,7 +664,7 @@ test_die(bool lose, uint64_t every)
 int
 main(int argc, char **argv)
 {
-	/* argv[1]: only every so manyth call; allocations are many */
+	/* argv[1]: only every so manyth call */
 	uint64_t every = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
 
 	CHECK(every > 0);
@@ -674,7 +674,8 @@ main(int argc, char **argv)
 	test_fail_once(FLOW_POSIX_RENAME, EIO, every);
 	test_fail_once(FLOW_POSIX_UNLINK, EIO, every);
 	test_fail_once(FLOW_POSIX_OPEN, EMFILE, every);
-	test_fail_once(FLOW_POSIX_ALLOC, 0, every * 3);
+	test_fail_once(FLOW_POSIX_READ, EIO, every);
+	test_fail_once(FLOW_POSIX_ALLOC, 0, every);
 	for (FlowPosixOp op = 0; op < FLOW_POSIX_NOPS; op++)
 		test_fail_open(op, EIO, every);
 	test_die(true, every);
