@@ -77,6 +77,7 @@ extern _Noreturn void flowi_assert_failed(const char *expr, const char *file,
 #define FLOW_POINT(env, name) (FLOW_OK)
 #endif
 
+/* An argument may be evaluated twice: none that may differ the second time. */
 #define FLOW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define FLOW_MAX(a, b) ((a) > (b) ? (a) : (b))
 #define FLOW_ALIGN8(x) (((x) + 7u) & ~(size_t) 7u)

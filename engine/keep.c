@@ -198,12 +198,13 @@ flowi_keep_rec(FlowKeeper *k, const FlowRec *rec, FlowFate fate,
 static int64_t
 host_horizon(FlowEnv *env, const FlowDbShared *sh)
 {
-	int64_t now;
+	int64_t now, least;
 
 	if (env->expire_horizon)
 		return env->expire_horizon(env);
 	now = env->now_us(env);
-	return FLOW_MIN(now, flowi_judge_least(sh));
+	least = flowi_judge_least(sh);
+	return FLOW_MIN(now, least);
 }
 
 /*

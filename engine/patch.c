@@ -131,9 +131,9 @@ static FlowStatus
 attempt(FlowDb *db, Patch *p, const void *value, size_t value_bytes,
 		const FlowWriteOptions *opts, FlowScan **scanp, const FlowVector **vecp)
 {
-	FlowScanSpec spec = {.store_id = p->store_id,
-						 .now = FLOW_MAX(db->env->now_us(db->env),
-										 atomic_load(&db->sh->purge_horizon))};
+	int64_t now = db->env->now_us(db->env);
+	int64_t purged = atomic_load(&db->sh->purge_horizon);
+	FlowScanSpec spec = {.store_id = p->store_id, .now = FLOW_MAX(now, purged)};
 	const FlowVector *vec;
 
 	/* the get takes its own later, so what is missed here is looked at twice */

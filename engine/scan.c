@@ -161,6 +161,7 @@ flowi_scan_free_spare(FlowDb *db)
 FlowStatus
 flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 {
+	int64_t purged = atomic_load(&db->sh->purge_horizon);
 	FlowScan *s = take_scan(db);
 	FlowStatus st;
 
@@ -170,7 +171,7 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s->spec = *spec;
 	/* rows that expired before then may be gone already (keep.h) */
 	if (spec->now != INT64_MIN)
-		s->spec.now = FLOW_MAX(spec->now, atomic_load(&db->sh->purge_horizon));
+		s->spec.now = FLOW_MAX(spec->now, purged);
 	s->ended = false;
 	s->failed = FLOW_OK;
 	s->has_pos = false;

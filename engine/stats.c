@@ -282,8 +282,9 @@ estimate_memtable(FlowEnv *env, FlowMemtable *mt, uint32_t store_id,
 	}
 	if (st == FLOW_OK)
 	{
-		uint64_t records = FLOW_MAX(atomic_load(&mt->records), n);
+		uint64_t records = atomic_load(&mt->records);
 
+		records = FLOW_MAX(records, n);
 		bytes = bytes / n * records;
 		n = records;
 	}

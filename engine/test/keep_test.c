@@ -3,9 +3,11 @@
  *	  The keep rule: each of its parts, and all of it against a naive model.
  *-------------------------------------------------------------------------
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "../env_posix.h"
+#include "../judge.h"
 #include "../keep.h"
 #include "check.h"
 
@@ -224,6 +226,43 @@ test_horizon(void)
 	atomic_store(&shared.judges_more, 1);
 	CHECK(flowi_keep_horizon(env, &shared) == INT64_MIN);
 	check_passed("the horizon is told before it is used");
+}
+
+/* Readers that come and go while a flush asks. */
+static void *
+come_and_go(void *arg)
+{
+	_Atomic bool *stop = arg;
+
+	while (!atomic_load(stop))
+	{
+		int32_t place;
+
+		(void) flowi_judge_begin(&shared, 119, &place);
+		flowi_judge_end(&shared, &place);
+	}
+	return NULL;
+}
+
+static void
+test_horizon_beside_readers(void)
+{
+	_Atomic bool stop = false;
+	pthread_t reader;
+
+	for (int i = 0; i < FLOW_JUDGES; i++)
+		atomic_store(&shared.judge[i], FLOW_NEVER);
+	atomic_store(&shared.judges_more, 0);
+	atomic_store(&shared.purge_horizon, INT64_MIN);
+	CHECK(pthread_create(&reader, NULL, come_and_go, &stop) == 0);
+	for (int i = 0; i < 200000; i++)
+	{
+		CHECK(flowi_keep_horizon(env, &shared) <= env->now_us(env));
+		CHECK(atomic_load(&shared.purge_horizon) <= env->now_us(env));
+	}
+	atomic_store(&stop, true);
+	CHECK(pthread_join(reader, NULL) == 0);
+	check_passed("readers that come and go put no horizon into the future");
 }
 
 /* ----------------------------------------------------------------- model */
@@ -491,6 +530,7 @@ main(int argc, char **argv)
 	test_nothing_here();
 	test_ranges();
 	test_horizon();
+	test_horizon_beside_readers();
 	test_model(&r);
 	test_no_memory();
 	flow_env_posix_free(env);
