@@ -606,6 +606,45 @@ test_out_of_order(void)
 	check_passed("a torn tail out of order");
 }
 
+/*
+ * What was cut may lie on the disk whole, right behind the place where the
+ * log goes on: a new record as long as the one that was lost makes it the
+ * next one, which it must not become.
+ */
+static void
+test_cut_stays_cut(void)
+{
+	for (uint32_t lost = 10; lost < 13; lost++)
+	{
+		FlowWal *wal = open_log(0);
+		uint64_t starts[16], end;
+		FlowWalRoom *room;
+		char buf[256];
+		size_t len;
+
+		for (uint32_t i = 0; i < 10; i++)
+			CHECK_OK(put(wal, i, 100, FLOW_SYNC_YES));
+		for (uint32_t i = 10; i < 15; i++)
+		{
+			len = make_record(buf, sizeof(buf), i, 100);
+			CHECK_OK(flowi_wal_admit(wal, len, FLOW_SYNC_NO, &room));
+			flowi_wal_append(wal, room, buf, len, &starts[i], &end);
+		}
+		CHECK_OK(flowi_wal_close(wal));
+		write_at(starts[lost] + 40, "lost", 4, 0);
+		wal = open_log(0);
+		check_seen(0, lost);
+		CHECK(flowi_wal_bound(wal) == starts[lost]);
+		CHECK_OK(put(wal, lost, 100, FLOW_SYNC_NO));
+		CHECK_OK(flowi_wal_close(wal));
+		wal = open_log(0);
+		check_seen(0, lost + 1);
+		CHECK_OK(flowi_wal_close(wal));
+		empty_dir();
+	}
+	check_passed("what was cut does not come back");
+}
+
 /* The same, but a later record was synced: damage.  And a segment lost. */
 static void
 test_damage(void)
@@ -1026,6 +1065,7 @@ main(int argc, char **argv)
 		run_unsynced(test_cut_everywhere);
 		run_unsynced(test_flip_everywhere);
 		run_unsynced(test_out_of_order);
+		run_unsynced(test_cut_stays_cut);
 		run_unsynced(test_damage);
 		test_modes();
 		test_killed();
