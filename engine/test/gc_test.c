@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ * gc_test.c
+ *	  Collection of expired files, and what a flush leaves out.
+ *-------------------------------------------------------------------------
+ */
+#include "mergetest.h"
+
+/* -------------------------------------------------------------- collection */
+
+static void
+test_gc(void)
+{
+	TestDb t;
+	uint32_t s;
+	uint64_t purged;
+	FlowScanSpec spec = {.now = 150};
+
+	open_db(&t, &s);
+	spec.store_id = s;
+	horizon = 5;
+	test_put_expiring(&t, s, "a", 1, "x", 100);
+	test_put_expiring(&t, s, "b", 1, "x", 110);
+	flush(&t);
+	test_put_expiring(&t, s, "c", 1, "x", 100);
+	test_put(&t, s, "d", 1, "immortal");
+	flush(&t);
+	test_put_expiring(&t, s, "e", 1, "x", 100);
+	test_delete(&t, s, "c", 1);
+	flush(&t);
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0);
+	horizon = 109;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0);
+	horizon = 110;
+	CHECK(flow_wants_maintenance(t.db));
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 2 && t.sh->version->nssts == 2);
+	CHECK(stats_of(&t).purged == 2 && stats_of(&t).records_expired == 2);
+	CHECK(count_orphans(&t) == 0);
+	test_reopen(&t);
+	CHECK_TEXT(test_rows(&t, &spec), "d@1=immortal ");
+
+	/* what hides an older row is no matter of a collection (X07) */
+	horizon = 5;
+	test_put_expiring(&t, s, "d", 1, "past", 100);
+	flush(&t);
+	CHECK_TEXT(test_rows(&t, &spec), "");
+	horizon = 120;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0);
+	CHECK_TEXT(test_rows(&t, &spec), "");
+	while (compact(&t, s))
+		CHECK_TEXT(test_rows(&t, &spec), "");
+	CHECK(t.sh->version->nssts <= 1);
+
+	/* two versions that have both expired go together */
+	horizon = 5;
+	test_put_expiring(&t, s, "p", 1, "x", 100);
+	flush(&t);
+	test_put_expiring(&t, s, "p", 1, "y", 90);
+	flush(&t);
+	horizon = 120;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 2);
+
+	/* not settled: not yet */
+	horizon = 5;
+	{
+		FlowTxBuf *buf;
+
+		CHECK_OK(flow_txbuf_create(t.env, &buf));
+		CHECK_OK(
+			flow_txbuf_add(buf, FLOW_PUT, s, "q", 1, 1, 100, "x", 1, 3, 0));
+		CHECK_OK(flow_txbuf_push(buf, t.db));
+		flow_txbuf_free(buf);
+	}
+	flush(&t);
+	horizon = 120;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0);
+	fate[3] = FLOW_TXN_SETTLED;
+	CHECK_OK(flow_resolve_step(t.db));
+	maintain(&t, 1000); /* which collects too */
+	CHECK(stats_of(&t).purged == 3);
+	test_close(&t);
+	check_passed("collection");
+}
+
+/* Rows that expired are not even flushed. */
+static void
+test_flush_expired(void)
+{
+	TestDb t;
+	uint32_t s;
+	FlowFlushReport report;
+
+	open_db(&t, &s);
+	horizon = 1000;
+	test_put_expiring(&t, s, "a", 1, "x", 1000);
+	CHECK_OK(flow_flush(t.db, &report));
+	CHECK(report.sstables == 0 && report.first_id == 0 && report.records == 0);
+	CHECK(t.sh->version->nssts == 0);
+	test_put_expiring(&t, s, "a", 1, "x", 1001);
+	CHECK_OK(flow_flush(t.db, &report));
+	CHECK(report.sstables == 1 && report.records == 1);
+	CHECK(report.first_id == t.sh->version->sst[0]->info.id);
+	CHECK(report.file_bytes == t.sh->version->sst[0]->info.file_bytes);
+	/* over an older version it stays, as a tombstone */
+	test_put_expiring(&t, s, "a", 1, "y", 900);
+	CHECK_OK(flow_flush(t.db, &report));
+	CHECK(report.sstables == 1);
+	CHECK(t.sh->version->sst[1]->info.tombstones == 1);
+	CHECK(t.sh->version->sst[1]->info.expire_max == FLOW_NEVER);
+	CHECK_TEXT(test_all(&t, s), "");
+	CHECK(stats_of(&t).records_expired == 2);
+	CHECK(stats_of(&t).last_flush_at > 0);
+	test_close(&t);
+	check_passed("flushes of expired rows");
+}
+
+/*
+ * A file with many expired rows over one that has expired as a whole: the
+ * rewriting of the first would leave tombstones, which would ask for the next
+ * one.  The collection comes first; then nothing is left to do.
+ */
+static void
+test_garbage_over_garbage(void)
+{
+	TestDb t;
+	uint32_t s;
+	int steps = 0;
+	FlowStatus st = FLOW_OK;
+
+	open_db(&t, &s);
+	for (int64_t ts = 0; ts < 100; ts++)
+		test_put_expiring(&t, s, "k", ts, "below", 1000);
+	flush(&t);
+	for (int64_t ts = 50; ts < 150; ts++)
+		test_put_expiring(&t, s, "k", ts, "above", ts < 110 ? 1000 : 2000);
+	flush(&t);
+	horizon = 1900;
+	for (; st == FLOW_OK && steps < 100; steps++)
+		st = flow_maintenance_step(t.db, 100000, NULL);
+	CHECK_STATUS(st, FLOW_END);
+	CHECK(!flow_wants_maintenance(t.db));
+	CHECK(stats_of(&t).sstables == 1 && stats_of(&t).sstable_records == 40);
+	test_close(&t);
+	check_passed("garbage over garbage comes to an end");
+}
+
+int
+main(void)
+{
+	test_gc();
+	test_flush_expired();
+	test_garbage_over_garbage();
+	return 0;
+}
