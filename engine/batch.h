@@ -41,7 +41,8 @@ flowi_batch_store_ok(uint32_t store_id)
 typedef enum FlowRecordKind
 {
 	FLOW_RECORD_BATCH = 1,
-	FLOW_RECORD_STORE = 2
+	FLOW_RECORD_STORE = 2,
+	FLOW_RECORD_DROP = 3
 } FlowRecordKind;
 
 typedef struct FlowBatchHeader

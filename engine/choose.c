@@ -17,13 +17,13 @@
 
 /* ---------------------------------------------------------------- claims */
 
-/* State lock held. */
+/* One that is not dropped; state lock held. */
 static FlowStore *
 find_store(const FlowDbShared *sh, uint32_t id)
 {
 	FlowStore *s = sh->stores;
 
-	while (s && s->id != id)
+	while (s && (s->id != id || s->dropped))
 		s = s->next;
 	return s;
 }
@@ -116,13 +116,15 @@ copy_stores(const FlowDbShared *sh, Store *stores, uint32_t cap)
 {
 	uint32_t n = 0;
 
-	for (const FlowStore *s = sh->stores; s; s = s->next, n++)
+	for (const FlowStore *s = sh->stores; s; s = s->next)
 	{
-		if (n < cap)
-			stores[n] = (Store){.id = s->id,
-								.claim = s->claim,
-								.retry_at = s->retry_at,
-								.policy = policy_of(sh, s)};
+		if (s->dropped)
+			continue;
+		if (n++ < cap)
+			stores[n - 1] = (Store){.id = s->id,
+									.claim = s->claim,
+									.retry_at = s->retry_at,
+									.policy = policy_of(sh, s)};
 	}
 	return n;
 }
@@ -451,7 +453,9 @@ pick_manual(FlowDb *db, FlowChoice *choice)
 
 	FLOW_TRY(survey_begin(db, &sv));
 	n = list_files(&sv, choice->store_id, false, &first);
-	flowi_pick_manual(db->sh->options.merge_threshold, sv.files, n, &pick);
+	flowi_pick_manual(
+		(uint32_t) flowi_live(db->sh, FLOW_SETTING_MERGE_THRESHOLD), sv.files,
+		n, &pick);
 	if (pick.npicked > 0)
 		st = take_choice(&sv, choice->store_id, n, &pick, choice);
 	if (st == FLOW_OK)

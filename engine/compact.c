@@ -177,6 +177,7 @@ init_job(FlowMergeJob *job)
 	FLOW_TRY(list_below(job));
 	flowi_keep_init(&job->keeper, job->env, job->below, job->nbelow,
 					flowi_keep_horizon(job->env, job->db->sh));
+	job->keeper.sh = job->db->sh;
 	flowi_merge_reset(&job->merge, false);
 	FLOW_TRY(flowi_merge_reserve(&job->merge, n));
 	for (uint32_t i = 0; i < n; i++)
@@ -461,6 +462,9 @@ flowi_compact_step(FlowMergeJob *job, int64_t deadline)
 	int64_t start = env->now_us(env);
 	FlowStatus st;
 
+	/* the store was dropped: nobody wants what this makes */
+	if (!flowi_claim_holds(job->db, job->choice.store_id, job->choice.claim))
+		return FLOW_END;
 	FLOW_TRY(flowi_version_begin_files(job->db));
 	st = resume_inputs(job);
 	if (st == FLOW_OK)

@@ -25,7 +25,7 @@ output_id(const FlowMergeJob *job)
 FlowStatus
 flowi_compact_begin_output(FlowMergeJob *job)
 {
-	const FlowOptions *options = &job->db->sh->options;
+	const FlowDbShared *sh = job->db->sh;
 	char path[FLOW_PATH_BYTES];
 
 	FLOW_ASSERT(job->ids_used < job->nids);
@@ -33,14 +33,17 @@ flowi_compact_begin_output(FlowMergeJob *job)
 	flowi_version_tmp_path(job->db->dir, output_id(job), path);
 	return flowi_sst_create(
 		job->env, path,
-		&(FlowSstSpec){.id = output_id(job),
-					   .store_id = job->choice.store_id,
-					   .level = job->choice.pick.level,
-					   .origin = FLOW_SST_MERGED,
-					   .block_bytes = options->block_bytes,
-					   .bloom_bits_per_key = options->bloom_bits_per_key,
-					   .compression = options->merge_compression,
-					   .zstd_level = options->zstd_level},
+		&(FlowSstSpec){
+			.id = output_id(job),
+			.store_id = job->choice.store_id,
+			.level = job->choice.pick.level,
+			.origin = FLOW_SST_MERGED,
+			.block_bytes = (uint32_t) flowi_live(sh, FLOW_SETTING_BLOCK_BYTES),
+			.bloom_bits_per_key =
+				(uint32_t) flowi_live(sh, FLOW_SETTING_BLOOM_BITS),
+			.compression = (FlowCompression) flowi_live(
+				sh, FLOW_SETTING_MERGE_COMPRESSION),
+			.zstd_level = (int32_t) flowi_live(sh, FLOW_SETTING_ZSTD_LEVEL)},
 		&job->writer);
 }
 

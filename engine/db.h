@@ -80,7 +80,19 @@ typedef struct FlowResolveAt
 	uint64_t seq;
 } FlowResolveAt;
 
-/* A store's definition; in the region, for as long as the database. */
+/*
+ * A drop of a store that was logged, until its edit is in the manifest; in the
+ * region, protected by state_lock.
+ */
+typedef struct FlowDrop
+{
+	struct FlowDrop *next;
+	FlowDropInfo info;
+	uint64_t end;		/* of its log record; 0: loaded */
+	FlowTxnState state; /* of info.xid; UNKNOWN: not decided */
+} FlowDrop;
+
+/* A store's definition; in the region, until the store is gone. */
 typedef struct FlowStore
 {
 	struct FlowStore *next;
@@ -92,7 +104,9 @@ typedef struct FlowStore
 	/* protected by state_lock */
 	uint64_t claim;	  /* of the merge or the GC that is under way; 0: none */
 	int64_t retry_at; /* no merge before that time: the last one failed */
+	bool dropped;	  /* known, not in the manifest yet: nobody finds it */
 	bool has_policy;  /* policy is its own */
+	bool configured;  /* and comes from flow_configure_store */
 	FlowMergePolicy policy;
 	char name[]; /* NUL-terminated */
 } FlowStore;
@@ -101,8 +115,12 @@ struct FlowDbShared
 {
 	FlowLock write_lock;	/* L1 */
 	FlowLock state_lock;	/* L2 */
-	FlowOptions options;	/* constant after load */
+	FlowOptions options;	/* as loaded; constant.  See live */
 	uint64_t memtable_txns; /* freeze the memtable at so many; constant */
+
+	/* by FlowSetting, what counts now; atomic: writers hold state_lock
+	 * exclusive; read with flowi_live */
+	_Atomic int64_t live[FLOW_SETTING_END];
 
 	/* changed under both locks, read under either */
 	FlowMemtable *active; /* NULL until the first write after a freeze */
@@ -111,12 +129,16 @@ struct FlowDbShared
 	FlowMemtable *frozen; /* newest first */
 	FlowVersion *version; /* changed by whoever set busy only */
 	FlowStore *stores;
-	uint32_t next_store_id;
+	uint32_t next_store_id; /* lower ones are in stores, or gone (I25) */
+	uint32_t nstores;		/* in stores */
+	uint32_t nmarked;		/* of these, dropped */
+	FlowDrop *drops;		/* newest first */
 	bool busy;				/* somebody flushes or writes the manifest */
 	bool retired;			/* the directory is not ours any more */
 	uint32_t merging;		/* handles at work on files of a merge */
 	FlowTrash *trash;		/* newest first */
 	FlowMergePolicy policy; /* of stores without one of their own */
+	FlowSettings settings;	/* of flow_configure */
 	uint64_t last_claim;	/* claims are numbers; see choose.h */
 
 	/* owned by whoever set busy */
@@ -133,6 +155,8 @@ struct FlowDbShared
 	_Atomic uint64_t policy_number;	   /* rises whenever a policy changes */
 	_Atomic uint64_t oldest_unflushed; /* least first_pos of a memtable */
 	_Atomic uint32_t nfrozen;
+	_Atomic uint32_t ndrops;	  /* in drops */
+	_Atomic uint64_t drop_number; /* rises with each store that is dropped */
 
 	/* atomic; writers hold write_lock */
 	_Atomic uint64_t applied_end; /* all logged before it is linked */
@@ -144,6 +168,11 @@ struct FlowDbShared
 
 	/* atomic: readers judge expiry at this time or later (keep.h) */
 	_Atomic int64_t purge_horizon;
+
+	/* atomic: the highest sequence of a tombstone or an expired row that was
+	 * left out because it hides nothing any more; raised before it is, never
+	 * lowered.  What it had hidden is gone as well (since.c) */
+	_Atomic uint64_t gone_seq;
 
 	/* atomic: times of open scans, FLOW_NEVER for a free place, and how many
 	 * there are beyond; see judge.h */
@@ -193,10 +222,19 @@ struct FlowDb
 	FlowBatchWriter *batch;			 /* of flow_write_batch; NULL at first */
 	struct FlowMergeJob *merge;		 /* of flow_maintenance_step; or NULL */
 	FlowWants wants;				 /* what flow_wants_maintenance knows */
+	uint32_t there;					 /* a store that was not dropped */
+	uint64_t there_number;			 /* when drop_number was this */
 	void *log;		/* the environment's, log_admit to log_commit */
 	void *log_room; /* the same, to log_append or log_leave */
 	FlowOpen *open; /* of flow_open, else NULL: lock, thread */
 };
+
+/* A setting as it is now; no lock needed. */
+static inline int64_t
+flowi_live(const FlowDbShared *sh, FlowSetting which)
+{
+	return atomic_load_explicit(&sh->live[which], memory_order_relaxed);
+}
 
 /* INVALID: no path that a database can have. */
 extern FlowStatus flowi_db_check_dir(const char *dir) FLOW_MUST_CHECK;

@@ -28,8 +28,15 @@ enum
 	TAG_FLUSHED = 5,
 	TAG_NEXT_ID = 6,
 	TAG_TRASH = 7,
-	TAG_GONE = 8
+	TAG_GONE = 8,
+	TAG_DROP = 9,
+	TAG_KEPT = 10,
+	TAG_STORE_GONE = 11,
+	TAG_NEXT_STORE = 12
 };
+
+/* Flags of a drop. */
+#define DROP_UNLESS 1
 
 /* Flags of a range tombstones' rectangle. */
 #define COVER_HAS_END 1
@@ -283,6 +290,56 @@ flowi_edit_store(FlowEdit *edit, const FlowStoreInfo *store)
 	return end_field(edit, start, st);
 }
 
+static FlowStatus
+put_drop(FlowEdit *edit, uint8_t tag, const FlowDropInfo *drop)
+{
+	uint8_t flags = drop->unless ? DROP_UNLESS : 0;
+	size_t start;
+	FlowStatus st;
+
+	if (!flowi_batch_store_ok(drop->store_id))
+		return flowi_fail(FLOW_INVALID, "drop of an impossible store");
+	FLOW_TRY(begin_field(edit, tag, &start));
+	st = flowi_buf_append(&edit->buf, &flags, 1);
+	if (st == FLOW_OK)
+		st = flowi_buf_varint(&edit->buf, drop->store_id);
+	if (st == FLOW_OK)
+		st = flowi_buf_varint(&edit->buf, drop->xid);
+	return end_field(edit, start, st);
+}
+
+FlowStatus
+flowi_edit_drop(FlowEdit *edit, const FlowDropInfo *drop)
+{
+	return put_drop(edit, TAG_DROP, drop);
+}
+
+FlowStatus
+flowi_edit_kept(FlowEdit *edit, const FlowDropInfo *drop)
+{
+	return put_drop(edit, TAG_KEPT, drop);
+}
+
+static FlowStatus
+put_store_id(FlowEdit *edit, uint8_t tag, uint32_t store_id)
+{
+	if (store_id == 0)
+		return flowi_fail(FLOW_INVALID, "manifest edit: no store has id 0");
+	return put_number(edit, tag, store_id);
+}
+
+FlowStatus
+flowi_edit_store_gone(FlowEdit *edit, uint32_t store_id)
+{
+	return put_store_id(edit, TAG_STORE_GONE, store_id);
+}
+
+FlowStatus
+flowi_edit_next_store(FlowEdit *edit, uint32_t store_id)
+{
+	return put_store_id(edit, TAG_NEXT_STORE, store_id);
+}
+
 /* ----------------------------------------------------------------- decode */
 
 /* What is left of a field. */
@@ -483,6 +540,36 @@ replay_store(const FlowEditSource *src, Field *f)
 }
 
 static FlowStatus
+replay_drop(const FlowEditSource *src, Field *f,
+			FlowStatus (*fn)(void *, const FlowDropInfo *))
+{
+	FlowDropInfo drop = {0};
+	uint8_t flags;
+
+	if (f->p == f->end)
+		return damaged(src, "wrong drop of a store");
+	flags = *f->p++;
+	if (flags > DROP_UNLESS || !get_u32(f, &drop.store_id) ||
+		!get_u64(f, &drop.xid) || f->p != f->end ||
+		!flowi_batch_store_ok(drop.store_id))
+		return damaged(src, "wrong drop of a store");
+	drop.unless = flags & DROP_UNLESS;
+	return fn ? fn(src->visitor->arg, &drop) : FLOW_OK;
+}
+
+/* A number that is the id of a store. */
+static FlowStatus
+replay_store_id(const FlowEditSource *src, Field *f,
+				FlowStatus (*fn)(void *, uint64_t))
+{
+	uint32_t id;
+
+	if (!get_u32(f, &id) || f->p != f->end || id == 0)
+		return damaged(src, "wrong id of a store");
+	return fn ? fn(src->visitor->arg, id) : FLOW_OK;
+}
+
+static FlowStatus
 replay_number(const FlowEditSource *src, Field *f,
 			  FlowStatus (*fn)(void *, uint64_t))
 {
@@ -514,6 +601,14 @@ replay_field(const FlowEditSource *src, uint8_t tag, Field *f)
 			return replay_number(src, f, src->visitor->trash);
 		case TAG_GONE:
 			return replay_number(src, f, src->visitor->gone);
+		case TAG_DROP:
+			return replay_drop(src, f, src->visitor->drop);
+		case TAG_KEPT:
+			return replay_drop(src, f, src->visitor->kept);
+		case TAG_STORE_GONE:
+			return replay_store_id(src, f, src->visitor->store_gone);
+		case TAG_NEXT_STORE:
+			return replay_store_id(src, f, src->visitor->next_store);
 		default:
 			return damaged(src, "unknown field");
 	}

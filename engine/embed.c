@@ -207,7 +207,7 @@ add_record(FlowDb *db, const BatchSpec *b, const FlowRecord *r)
 							   0);
 	expire_at = flow_expiry(r->ts, r->expire_at, has_ttl,
 							has_ttl ? b->opts->ttl_secs : 0,
-							db->sh->options.default_ttl_secs);
+							flowi_live(db->sh, FLOW_SETTING_DEFAULT_TTL_SECS));
 	return flowi_batch_add(db->batch, b->op, b->store_id, r->key,
 						   (uint32_t) r->key_bytes, r->ts, expire_at, r->value,
 						   (uint32_t) r->value_bytes);

@@ -47,7 +47,8 @@ typedef enum FlowStatus
 	FLOW_MISMATCH = 9, /* a format or version this build cannot read */
 	FLOW_INTERRUPTED = 10, /* the host asked to stop */
 	FLOW_PANIC = 11,	   /* an earlier failure made the database read-only */
-	FLOW_EXISTS = 12	   /* what was to be made is there already */
+	FLOW_EXISTS = 12,	   /* what was to be made is there already */
+	FLOW_CONFLICT = 13	   /* a newer version of the row has appeared */
 } FlowStatus;
 
 /* What went wrong last in this thread: one record, overwritten by the next. */
@@ -120,19 +121,21 @@ typedef enum FlowSyncMode
 	FLOW_SYNC_HOST		/* the host's log decides (PostgreSQL) */
 } FlowSyncMode;
 
+/* Numbers are stored on disk. */
 typedef enum FlowCompression
 {
-	FLOW_COMPRESS_NONE,
-	FLOW_COMPRESS_LZ4,
-	FLOW_COMPRESS_ZSTD
+	FLOW_COMPRESS_NONE = 0,
+	FLOW_COMPRESS_LZ4 = 1,
+	FLOW_COMPRESS_ZSTD = 2
 } FlowCompression;
 
-/* Which SSTables are merged.  Numbers are stored nowhere. */
+/* Which SSTables are merged.  Numbers are stored on disk. */
 typedef enum FlowPolicyKind
 {
-	FLOW_POLICY_STCS, /* size-tiered: files of about one size */
-	FLOW_POLICY_LCS, /* leveled: each level one sorted run, ten times the last */
-	FLOW_POLICY_TWCS /* time windows: files of one window, by size */
+	FLOW_POLICY_STCS = 0, /* size-tiered: files of about one size */
+	FLOW_POLICY_LCS = 1,  /* leveled: each level one sorted run, ten times the
+						   * last */
+	FLOW_POLICY_TWCS = 2  /* time windows: files of one window, by size */
 } FlowPolicyKind;
 
 /*
@@ -284,6 +287,60 @@ extern FlowStatus flow_open(FlowEnv *env, const char *dir,
 extern FlowStatus flow_close(FlowDb *db);
 extern void flow_free(FlowDb *db);
 
+/* --------------------------------------------------------------- settings */
+
+/*
+ * What of FlowOptions may change while the database is open.  Numbers are
+ * stored on disk and in the log: never change them.
+ */
+typedef enum FlowSetting
+{
+	FLOW_SETTING_MEMTABLE_BYTES = 1, /* at most a quarter of all buffers */
+	FLOW_SETTING_MAX_FROZEN = 2,
+	FLOW_SETTING_BLOCK_BYTES = 3, /* of SSTables to come, as the next four */
+	FLOW_SETTING_BLOOM_BITS = 4,
+	FLOW_SETTING_FLUSH_COMPRESSION = 5,
+	FLOW_SETTING_MERGE_COMPRESSION = 6,
+	FLOW_SETTING_ZSTD_LEVEL = 7,
+	FLOW_SETTING_DEFAULT_TTL_SECS = 8, /* of records to come */
+	FLOW_SETTING_MERGE_THRESHOLD = 9,
+	FLOW_SETTING_POLICY = 10, /* a FlowPolicyKind, its other numbers as usual */
+	/* the engine only keeps those below; the host's workers obey them */
+	FLOW_SETTING_AUTO_BACKGROUND = 11,
+	FLOW_SETTING_FLUSH_INTERVAL_MS = 12,
+	FLOW_SETTING_COMPACTION_INTERVAL_MS = 13,
+	FLOW_SETTING_GC_INTERVAL_SECS = 14,
+	FLOW_SETTING_END
+} FlowSetting;
+
+typedef struct FlowSettings
+{
+	uint32_t given; /* bit 1 << setting */
+	int64_t value[FLOW_SETTING_END];
+} FlowSettings;
+
+/*
+ * flow_configure
+ *		Put these settings over the options that the database was loaded with;
+ *		what is not given is as loaded again.  For all processes at once, and
+ *		durable like a store's definition: they are logged, redone, and kept in
+ *		the manifest.  INVALID and a message: a rule of flow_options_check is
+ *		broken.  BUSY: write buffers full, nothing was logged.  Without a
+ *		change nothing is logged.
+ * flow_configure_store
+ *		The same for a store's own merge policy; policy is a FlowPolicyKind,
+ *		-1: none.  INVALID: no such store.
+ * flow_settings, flow_setting, flow_store_policy
+ *		What was configured; false: not given.
+ */
+extern FlowStatus flow_configure(FlowDb *db,
+								 const FlowSettings *settings) FLOW_MUST_CHECK;
+extern FlowStatus flow_configure_store(FlowDb *db, uint32_t store_id,
+									   int policy) FLOW_MUST_CHECK;
+extern void flow_settings(FlowDb *db, FlowSettings *settings);
+extern bool flow_setting(FlowDb *db, FlowSetting which, int64_t *valuep);
+extern bool flow_store_policy(FlowDb *db, uint32_t store_id, int *policyp);
+
 /* ----------------------------------------------------------------- stores */
 
 /*
@@ -291,6 +348,7 @@ extern void flow_free(FlowDb *db);
  * of the value columns; the engine keeps it, never reads it.
  * flow_store_define logs the definition (new name, or new blob of an old one)
  * and returns its id.  FLOW_BUSY: write buffers full, nothing was logged.
+ * INVALID: a name that begins with byte 1, which are the engine's own.
  * flow_store_get: blob is malloc-like memory of the env, freed by the caller
  * with env->free; NULL blobp: not wanted.  NOTFOUND when there is none.
  * flow_store_version changes whenever any definition of the database does.
@@ -302,6 +360,39 @@ extern FlowStatus flow_store_find(FlowDb *db, const char *name,
 								  uint32_t *store_idp, void **blobp,
 								  size_t *blob_bytesp) FLOW_MUST_CHECK;
 extern uint64_t flow_store_version(FlowDb *db);
+/* Is a store that once was there not known to be dropped? */
+extern bool flow_store_exists(FlowDb *db, uint32_t store_id);
+
+/*
+ * flow_store_drop
+ *		Log that transaction xid (0: none) drops the store.  Once xid has
+ *		committed the definition, the rows and the files go; its name is free
+ *		as soon as that is known here, and a store defined under it later has
+ *		another id.  When xid has aborted nothing happened.  Whoever writes to
+ *		the store meanwhile is kept away by the host.  BUSY as above;
+ *		NOTFOUND: there is none.
+ */
+extern FlowStatus flow_store_drop(FlowDb *db, uint32_t store_id,
+								  uint64_t xid) FLOW_MUST_CHECK;
+
+/*
+ * flow_store_drop_unless
+ *		The other way round, for a store that transaction xid has just begun:
+ *		it is dropped once xid has aborted.
+ * flow_drop_committed
+ *		Transaction xid, which may have dropped stores, has committed: their
+ *		names are free at once.  In memory only; the rest is done by whoever
+ *		comes to it.
+ * flow_drop_step
+ *		Ask for the fate of transactions that drop stores, and take out of the
+ *		manifest the stores that are dropped, whose files go then.  A part of
+ *		flow_resolve_step, flow_flush_step and flow_maintenance_step.  END:
+ *		nothing was new; BUSY: another process writes the manifest.
+ */
+extern FlowStatus flow_store_drop_unless(FlowDb *db, uint32_t store_id,
+										 uint64_t xid) FLOW_MUST_CHECK;
+extern void flow_drop_committed(FlowDb *db, uint64_t xid);
+extern FlowStatus flow_drop_step(FlowDb *db) FLOW_MUST_CHECK;
 
 /* ---------------------------------------------------------------- writing */
 
@@ -345,6 +436,25 @@ extern FlowStatus flow_txbuf_add(FlowTxBuf *buf, FlowOp op, uint32_t store_id,
 								 size_t value_bytes, uint64_t xid,
 								 uint32_t cid) FLOW_MUST_CHECK;
 
+/*
+ * flow_txbuf_check
+ *		The entry added last answers a read of its row at the log position
+ *		seen: when it is pushed, nobody else may have written that row, or a
+ *		range tombstone over it, at or behind seen, unless counts says that
+ *		the writer does not count (aborted, or this very transaction).  The
+ *		push gives CONFLICT then, and nothing of its batch is logged.  absent:
+ *		the read has found no row, so one that came and went since is no matter.
+ * flow_log_seen
+ *		A log position to note before a row is read: what the read does not
+ *		look at stands at or behind it.
+ */
+typedef bool (*FlowCountsFn)(void *arg, uint64_t xid, FlowTxnState state);
+extern FlowStatus flow_txbuf_check(FlowTxBuf *buf, uint64_t seen,
+								   bool absent) FLOW_MUST_CHECK;
+extern void flow_txbuf_set_counts(FlowTxBuf *buf, FlowCountsFn counts,
+								  void *arg);
+extern uint64_t flow_log_seen(FlowDb *db);
+
 /* Append a range tombstone; the keys are copied.  INVALID as above. */
 extern FlowStatus flow_txbuf_delete_range(FlowTxBuf *buf, uint32_t store_id,
 										  const FlowRect *rect, uint64_t xid,
@@ -382,7 +492,7 @@ extern FlowStatus flow_txbuf_push(FlowTxBuf *buf, FlowDb *db) FLOW_MUST_CHECK;
 extern FlowStatus flow_redo(FlowDb *db, const void *rec, size_t rec_bytes,
 							uint64_t start, uint64_t end) FLOW_MUST_CHECK;
 
-/* The transaction of a logged batch; 0 for any other record, or none. */
+/* The transaction of a logged batch or drop; 0 for any other record, or none. */
 extern uint64_t flow_record_xid(const void *rec, size_t rec_bytes);
 
 /* One-line description of a logged record into buf, for pg_waldump and logs. */
@@ -483,6 +593,21 @@ typedef struct FlowTimeBound
 } FlowTimeBound;
 
 /*
+ * What a lookup has come to: the version that decides, alive or not, or the
+ * range tombstone that hides it.
+ */
+typedef struct FlowGetInfo
+{
+	uint64_t seen; /* log position: what stands at or behind it in the log was
+					* not looked at; all before it was */
+	bool found;	   /* there is one, and so the following is set */
+	bool own;	   /* it is in the private buffer */
+	uint64_t seq;
+	uint64_t xid; /* who wrote it; 0: no transaction, or a settled one */
+	uint32_t cid; /* of an own one, or with xid */
+} FlowGetInfo;
+
+/*
  * What a scan reads.  A zeroed struct with a store id reads everything,
  * forwards, that is committed by xid 0.  Reversed bounds give no row.
  */
@@ -501,6 +626,9 @@ typedef struct FlowScanSpec
 	uint32_t own_cid;	/* entries of own with cid < own_cid are seen */
 	bool no_fill_cache; /* blocks read for this scan stay out of the cache */
 	bool no_verify;		/* checksums of blocks are not looked at */
+	FlowGetInfo *info;	/* out, of flow_get, whatever it returns; or NULL */
+	struct FlowScanStats *missed; /* flow_get that finds nothing adds its
+								   * counters here; may be NULL */
 } FlowScanSpec;
 
 /*
@@ -544,17 +672,18 @@ struct FlowVector
 
 typedef struct FlowScanStats
 {
-	uint64_t rows;			  /* returned */
-	uint64_t rows_memtable;	  /* of these, from memtables */
-	uint64_t rows_sst;		  /* from SSTables */
-	uint64_t rows_own;		  /* from the private buffer */
-	uint64_t versions_hidden; /* invisible, superseded, deleted or expired */
-	uint64_t ssts_read;		  /* SSTables opened */
-	uint64_t ssts_skipped;	  /* SSTables pruned by key or time */
-	uint64_t ssts_bloom;	  /* pruned by the bloom filter */
-	uint64_t blocks_read;	  /* from disk or cache */
-	uint64_t blocks_skipped;  /* pruned by time inside a read SSTable */
-	uint64_t cache_hits;	  /* of blocks_read */
+	uint64_t rows;				/* returned */
+	uint64_t rows_memtable;		/* of these, from memtables */
+	uint64_t rows_sst;			/* from SSTables */
+	uint64_t rows_own;			/* from the private buffer */
+	uint64_t versions_hidden;	/* invisible, superseded, deleted or expired */
+	uint64_t ssts_read;			/* SSTables opened */
+	uint64_t ssts_skipped;		/* SSTables pruned by key or time */
+	uint64_t ssts_skipped_time; /* of these, by time */
+	uint64_t ssts_bloom;		/* pruned by the bloom filter */
+	uint64_t blocks_read;		/* from disk or cache */
+	uint64_t blocks_skipped;	/* pruned by time inside a read SSTable */
+	uint64_t cache_hits;		/* of blocks_read */
 } FlowScanStats;
 
 /*
@@ -682,7 +811,7 @@ extern FlowStatus flow_compact(FlowDb *db, uint32_t store_id,
 extern FlowStatus flow_gc(FlowDb *db, uint64_t *purgedp) FLOW_MUST_CHECK;
 
 /* Of one store, or of all that have none of their own (store_id 0); until the
- * database is unloaded. */
+ * database is unloaded, or flow_configure sets another. */
 extern FlowStatus
 flow_set_merge_policy(FlowDb *db, uint32_t store_id,
 					  const FlowMergePolicy *policy) FLOW_MUST_CHECK;
@@ -800,6 +929,7 @@ typedef struct FlowStoreStats
 {
 	uint64_t records; /* versions, hidden ones included */
 	uint64_t bytes;	  /* raw keys and values */
+	uint64_t keys;	  /* distinct ones, roughly */
 	uint32_t sstables;
 	bool has_ts; /* ts_min and ts_max are set */
 	int64_t ts_min;

@@ -3,8 +3,9 @@
  *	  From a frozen memtable to SSTables, one a store.
  *
  * The order of things is what makes it safe:
- *	 1. learn the fate of the memtable's transactions, copy the definitions
- *	    of new stores;
+ *	 1. take out stores that were dropped (an edit of its own), learn the fate
+ *	    of the memtable's transactions, copy the definitions of new stores and
+ *	    the drops that are not decided;
  *	 2. sync the log: all of this, and the records, are durable there (S5);
  *	 3. write, fsync, rename the files, fsync the directory;
  *	 4. append the manifest edit: this is the moment it becomes true;
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 
 #include "active.h"
+#include "drop.h"
 #include "keep.h"
 #include "store.h"
 #include "version.h"
@@ -199,20 +201,23 @@ static FlowStatus
 begin_file(Output *out)
 {
 	Flush *f = out->flush;
-	const FlowOptions *options = &f->db->sh->options;
+	const FlowDbShared *sh = f->db->sh;
 	char path[FLOW_PATH_BYTES];
 
 	f->begun = f->nssts + 1;
 	flowi_version_tmp_path(f->db->dir, output_id(f), path);
 	return flowi_sst_create(
 		f->env, path,
-		&(FlowSstSpec){.id = output_id(f),
-					   .store_id = out->store_id,
-					   .origin = FLOW_SST_FLUSHED,
-					   .block_bytes = options->block_bytes,
-					   .bloom_bits_per_key = options->bloom_bits_per_key,
-					   .compression = options->flush_compression,
-					   .zstd_level = options->zstd_level},
+		&(FlowSstSpec){
+			.id = output_id(f),
+			.store_id = out->store_id,
+			.origin = FLOW_SST_FLUSHED,
+			.block_bytes = (uint32_t) flowi_live(sh, FLOW_SETTING_BLOCK_BYTES),
+			.bloom_bits_per_key =
+				(uint32_t) flowi_live(sh, FLOW_SETTING_BLOOM_BITS),
+			.compression = (FlowCompression) flowi_live(
+				sh, FLOW_SETTING_FLUSH_COMPRESSION),
+			.zstd_level = (int32_t) flowi_live(sh, FLOW_SETTING_ZSTD_LEVEL)},
 		&out->writer);
 }
 
@@ -360,6 +365,20 @@ finish_file(Output *out)
 	return FLOW_OK;
 }
 
+/* Was the store dropped, as the manifest knows?  Of one that is only known to
+ * be dropped the rows are written: the log may not have its fate yet. */
+static bool
+is_gone(const Flush *f, uint32_t store_id)
+{
+	FlowDbShared *sh = f->db->sh;
+	bool gone;
+
+	f->env->lock_acquire(f->env, &sh->state_lock, FLOW_LOCK_SHARED);
+	gone = flowi_stores_gone(sh, store_id);
+	f->env->lock_release(f->env, &sh->state_lock);
+	return gone;
+}
+
 static FlowStatus
 write_store(Flush *f, uint32_t store_id)
 {
@@ -370,6 +389,7 @@ write_store(Flush *f, uint32_t store_id)
 	FlowStatus st;
 
 	flowi_keep_init(&out.keeper, f->env, v->sst + first, n, f->horizon);
+	out.keeper.sh = f->db->sh;
 	FLOW_GOTO(flowi_memtable_each_tomb(f->mt, store_id, write_tomb, &out));
 	FLOW_GOTO(write_rows(&out));
 	if (out.writer)
@@ -430,7 +450,10 @@ write_files(Flush *f)
 	for (uint32_t from = 0, store;
 		 flowi_memtable_next_store(f->mt, from, &store) == FLOW_OK;
 		 from = store + 1)
-		FLOW_TRY(write_store(f, store));
+	{
+		if (!is_gone(f, store))
+			FLOW_TRY(write_store(f, store));
+	}
 	/* a file of an earlier try that was unlinked must not come back either:
 	 * it would look like the proof of a lost edit */
 	if (f->nssts == 0 && !f->again)
@@ -438,6 +461,18 @@ write_files(Flush *f)
 	FLOW_TRY(FLOW_POINT(f->env, "flush-renamed"));
 	flowi_version_sst_dir(f->db->dir, path);
 	return f->env->sync_dir(f->env, path);
+}
+
+/* Stores whose end is known go first, so that no file is made for them.  The
+ * fate of one that the host has forgotten is flow_resolve_step's concern. */
+static FlowStatus
+settle_drops(FlowDb *db)
+{
+	FlowStatus st;
+
+	FLOW_TRY(flowi_drops_learn(db, 0, true));
+	st = flowi_drops_settle(db);
+	return st == FLOW_END ? FLOW_OK : st;
 }
 
 /* Everything up to and with the manifest edit. */
@@ -449,6 +484,7 @@ flush_memtable(Flush *f)
 
 	FLOW_TRY(FLOW_POINT(env, "flush-begin"));
 	FLOW_TRY(flowi_version_repair(db));
+	FLOW_TRY(settle_drops(db));
 	FLOW_TRY(flowi_edit_create(env, &f->edit));
 	FLOW_TRY(learn_fates(f));
 	FLOW_TRY(flowi_stores_add_new(db, f->edit));

@@ -64,7 +64,10 @@ drop_files(Gc *gc, uint32_t store_id)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	n = find_droppable(gc, v, store_id, drop);
 	for (uint32_t i = 0; i < n; i++)
+	{
 		records += drop[i]->info.records;
+		flowi_keep_gone(gc->db->sh, drop[i]->info.seq_max);
+	}
 	if (n > 0)
 	{
 		FLOW_GOTO(flowi_version_repair(gc->db));

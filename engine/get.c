@@ -104,6 +104,23 @@ look_into(Lookup *l, FlowIter *it, FlowSourceKind kind)
 	return FLOW_OK;
 }
 
+/* Look into the private buffer, if there is one. */
+static FlowStatus
+look_into_own(Lookup *l)
+{
+	const FlowScanSpec *spec = &l->s->spec;
+	FlowStatus st = FLOW_NOTFOUND;
+
+	if (spec->own)
+		st = flowi_txbuf_find(spec->own, spec->store_id, spec->own_cid, &l->to,
+							  &l->rec);
+	if (st == FLOW_NOTFOUND)
+		return FLOW_OK;
+	l->found = st == FLOW_OK;
+	l->kind = FLOW_SOURCE_OWN;
+	return st;
+}
+
 static FlowStatus
 look_into_memory(Lookup *l)
 {
@@ -111,12 +128,7 @@ look_into_memory(Lookup *l)
 	const FlowScanSpec *spec = &s->spec;
 	FlowIter *it;
 
-	if (spec->own)
-	{
-		FLOW_TRY(flowi_txbuf_iter(spec->own, spec->store_id, spec->own_cid,
-								  false, &it));
-		FLOW_TRY(look_into(l, it, FLOW_SOURCE_OWN));
-	}
+	FLOW_TRY(look_into_own(l));
 	for (uint32_t i = 0; i < s->pins.nmemtables && !l->found; i++)
 	{
 		FLOW_TRY(flowi_memtable_iter(s->db->env, s->pins.memtables[i],
@@ -130,8 +142,7 @@ look_into_memory(Lookup *l)
 static bool
 worth_opening(const Lookup *l, const FlowSstInfo *info)
 {
-	return info->ts_min <= l->to.ts && l->to.ts <= info->ts_max &&
-		   !(l->found && info->seq_max <= l->rec.seq) &&
+	return !(l->found && info->seq_max <= l->rec.seq) &&
 		   flowi_key_cmp(info->key_min, info->key_min_bytes, l->to.key,
 						 l->to.key_bytes) <= 0 &&
 		   flowi_key_cmp(info->key_max, info->key_max_bytes, l->to.key,
@@ -228,6 +239,8 @@ look_up(Lookup *l)
 	uint32_t first, n;
 
 	FLOW_TRY(flowi_pins_take(l->s->db, &l->s->pins));
+	if (l->s->spec.info)
+		l->s->spec.info->seen = l->s->pins.visible_end;
 	FLOW_TRY(look_into_memory(l));
 	if (l->found)
 		return FLOW_OK;
@@ -236,30 +249,74 @@ look_up(Lookup *l)
 	n = flowi_version_store(v, l->s->spec.store_id, &first);
 	for (uint32_t i = first + n; i-- > first;)
 	{
-		if (worth_opening(l, &v->sst[i]->info))
+		const FlowSstInfo *info = &v->sst[i]->info;
+		bool in_time = info->ts_min <= l->to.ts && l->to.ts <= info->ts_max;
+
+		if (in_time && worth_opening(l, info))
 			FLOW_TRY(look_into_sst(l, v->sst[i]));
 		else
+		{
 			l->s->stats.ssts_skipped++;
+			l->s->stats.ssts_skipped_time += !in_time;
+		}
 	}
 	return FLOW_OK;
+}
+
+/* Tell what has decided: rec, of which sequence and txn matter. */
+static void
+tell(const FlowScan *s, const FlowRec *rec)
+{
+	FlowGetInfo *info = s->spec.info;
+
+	if (info == NULL)
+		return;
+	info->found = true;
+	info->seq = rec->seq;
+	info->own = rec->seq >= FLOW_OWN_SEQ;
+	if (info->own)
+		info->cid = flowi_txbuf_cid(s->spec.own, rec->seq);
+	else if (rec->txn &&
+			 atomic_load_explicit(&rec->txn->state, memory_order_relaxed) !=
+				 FLOW_TXN_SETTLED)
+	{
+		info->xid = rec->txn->xid;
+		info->cid = rec->txn->cid;
+	}
 }
 
 /* Look up; NOTFOUND when there is no live row; else it is emitted. */
 static FlowStatus
 look_up_row(Lookup *l)
 {
+	FlowRec by;
 	bool hidden;
+	bool dead;
 
 	FLOW_TRY(look_up(l));
-	if (!l->found || flowi_scan_dead(l->s, &l->rec))
+	dead = !l->found || flowi_scan_dead(l->s, &l->rec);
+	if (!l->found || (dead && l->s->spec.info == NULL))
 		return FLOW_NOTFOUND;
-	FLOW_TRY(flowi_hide_point(l->s, &l->rec, &hidden));
-	if (hidden)
+	FLOW_TRY(flowi_hide_point(l->s, &l->rec, &hidden, &by));
+	tell(l->s, hidden ? &by : &l->rec);
+	if (hidden || dead)
 	{
-		l->s->stats.versions_hidden++;
+		l->s->stats.versions_hidden += hidden;
 		return FLOW_NOTFOUND;
 	}
 	return flowi_scan_emit(l->s, l->kind, &l->rec);
+}
+
+static void
+add_missed(FlowScanStats *sum, const FlowScanStats *s)
+{
+	sum->versions_hidden += s->versions_hidden;
+	sum->ssts_read += s->ssts_read;
+	sum->ssts_skipped += s->ssts_skipped;
+	sum->ssts_skipped_time += s->ssts_skipped_time;
+	sum->ssts_bloom += s->ssts_bloom;
+	sum->blocks_read += s->blocks_read;
+	sum->cache_hits += s->cache_hits;
 }
 
 FlowStatus
@@ -276,6 +333,8 @@ flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 
 	*scanp = NULL;
 	*vecp = NULL;
+	if (spec->info)
+		*spec->info = (FlowGetInfo){.seen = flow_log_seen(db)};
 	if (key_bytes > FLOW_MAX_KEY)
 		return FLOW_NOTFOUND;
 	any.key_lo.kind = any.key_hi.kind = FLOW_OPEN;
@@ -293,6 +352,8 @@ flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 	s->ended = true;
 	if (st != FLOW_OK)
 	{
+		if (spec->missed)
+			add_missed(spec->missed, &s->stats);
 		flow_scan_close(s);
 		return st;
 	}

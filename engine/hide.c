@@ -320,6 +320,7 @@ typedef struct Point
 	FlowScan *s;
 	FlowSourceKind kind;
 	const FlowRec *rec;
+	FlowRec *by;
 	bool hidden;
 } Point;
 
@@ -341,6 +342,8 @@ look_at(void *arg, const FlowTomb *tomb)
 	if (!covers(&tomb->rect, p->rec) || !is_visible(p->s, p->kind, tomb))
 		return FLOW_OK;
 	p->hidden = true;
+	p->by->seq = tomb->seq;
+	p->by->txn = tomb->txn;
 	return FLOW_END;
 }
 
@@ -365,6 +368,8 @@ ask_arranged(Point *p, FlowReader *reader, const FlowTomb *tomb, uint32_t n)
 	FLOW_TRY(flowi_tombs_newest(&reader->tombs, p->rec->key, p->rec->key_bytes,
 								p->rec->ts, &seq));
 	p->hidden = p->rec->seq < seq;
+	p->by->seq = seq;
+	p->by->txn = NULL;
 	return FLOW_OK;
 }
 
@@ -412,10 +417,10 @@ look_at_ssts(Point *p)
 }
 
 FlowStatus
-flowi_hide_point(FlowScan *s, const FlowRec *rec, bool *hiddenp)
+flowi_hide_point(FlowScan *s, const FlowRec *rec, bool *hiddenp, FlowRec *by)
 {
 	const FlowScanSpec *spec = &s->spec;
-	Point p = {.s = s, .rec = rec, .kind = FLOW_SOURCE_OWN};
+	Point p = {.s = s, .rec = rec, .by = by, .kind = FLOW_SOURCE_OWN};
 	FlowStatus st = FLOW_OK;
 
 	*hiddenp = false;

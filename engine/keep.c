@@ -93,6 +93,8 @@ flowi_keep_tomb(FlowKeeper *k, const FlowTomb *tomb, FlowFate fate, bool *keepp)
 	if (fate == FLOW_FATE_SETTLED)
 		FLOW_TRY(flowi_tombs_add(&k->tombs, tomb));
 	*keepp = fate == FLOW_FATE_OPEN || meets_below(k, tomb);
+	if (!*keepp && k->sh)
+		flowi_keep_gone(k->sh, tomb->seq);
 	return FLOW_OK;
 }
 
@@ -138,7 +140,11 @@ judge_settled(FlowKeeper *k, const FlowRec *rec)
 		return FLOW_KEEP_WRITE;
 	k->expired += expired;
 	if (!hides_below(k, rec))
+	{
+		if (k->sh)
+			flowi_keep_gone(k->sh, rec->seq);
 		return FLOW_KEEP_DROP;
+	}
 	return expired ? FLOW_KEEP_TOMBSTONE : FLOW_KEEP_WRITE;
 }
 

@@ -55,7 +55,19 @@ typedef struct FlowKeeper
 	uint32_t hint;	  /* of below, the one that had something last */
 	uint64_t dropped; /* versions left out */
 	uint64_t expired; /* rows left out, or made tombstones, by K3 */
+	FlowDbShared *sh; /* is told what goes by K3 and K5; NULL: nobody is */
 } FlowKeeper;
+
+/* A tombstone or an expired row is about to go with all that it hides. */
+static inline void
+flowi_keep_gone(FlowDbShared *sh, uint64_t seq)
+{
+	uint64_t known = atomic_load(&sh->gone_seq);
+
+	while (known < seq &&
+		   !atomic_compare_exchange_weak(&sh->gone_seq, &known, seq))
+		;
+}
 
 /* below: the SSTables that may hold older versions; horizon: see
  * flowi_keep_horizon. */

@@ -33,6 +33,8 @@
 #include <stdio.h>
 
 #include "cache.h"
+#include "configure.h"
+#include "drop.h"
 #include "history.h"
 #include "sst_format.h"
 #include "store.h"
@@ -227,7 +229,7 @@ load_add_sst(void *arg, const FlowSstInfo *info)
 	return flowi_version_sst_create(load->env, info, FLOW_ROOM_ALL, &k->sst);
 }
 
-/* Fates, and definitions of stores, are true whether or not the edit counts. */
+/* Fates, definitions and ends of stores are true whether or not the edit counts. */
 static FlowStatus
 load_txns(void *arg, uint64_t sst_id, const FlowTxnInfo *txns, uint32_t ntxns)
 {
@@ -245,6 +247,41 @@ load_store(void *arg, const FlowStoreInfo *store)
 	Load *load = arg;
 
 	return flowi_stores_apply(load->env, load->sh, store, 0);
+}
+
+static FlowStatus
+load_drop(void *arg, const FlowDropInfo *drop)
+{
+	Load *load = arg;
+
+	return flowi_drops_enter(load->env, load->sh, drop, 0);
+}
+
+static FlowStatus
+load_kept(void *arg, const FlowDropInfo *drop)
+{
+	Load *load = arg;
+
+	flowi_drops_forget(load->env, load->sh, drop);
+	return FLOW_OK;
+}
+
+static FlowStatus
+load_store_gone(void *arg, uint64_t store_id)
+{
+	Load *load = arg;
+
+	flowi_drops_load_gone(load->env, load->sh, (uint32_t) store_id);
+	return FLOW_OK;
+}
+
+static FlowStatus
+load_next_store(void *arg, uint64_t store_id)
+{
+	Load *load = arg;
+
+	flowi_stores_next(load->sh, (uint32_t) store_id);
+	return FLOW_OK;
 }
 
 /* ------------------------------------------------------------------- all */
@@ -277,6 +314,29 @@ load_version(Load *load)
 	return FLOW_OK;
 }
 
+/*
+ * An older state may list SSTables of a store that later edits have taken out.
+ * The store is gone all the same, and so are its files (tidy_file).
+ */
+static void
+leave_out_gone(Load *load)
+{
+	FlowHistory *h = &load->history;
+
+	for (uint32_t i = 0; i < h->nknown; i++)
+	{
+		FlowKnownSst *k = &h->known[i];
+
+		if (k->sst == NULL ||
+			!flowi_stores_gone(load->sh, k->sst->info.store_id))
+			continue;
+		flowi_version_sst_free(load->env, k->sst);
+		k->sst = NULL;
+		k->added = FLOW_NO_EDIT;
+		load->sh->manifest_failed = true;
+	}
+}
+
 static FlowStatus
 load_state(Load *load)
 {
@@ -285,6 +345,10 @@ load_state(Load *load)
 		.add_sst = load_add_sst,
 		.txns = load_txns,
 		.store = load_store,
+		.drop = load_drop,
+		.kept = load_kept,
+		.store_gone = load_store_gone,
+		.next_store = load_next_store,
 	};
 	const FlowHistory *h = &load->history;
 	FlowDbShared *sh = load->sh;
@@ -293,6 +357,8 @@ load_state(Load *load)
 		flowi_manifest_replay(load->env, load->dir, &visitor, &sh->manifest));
 	sh->next_sst_id = h->next_id;
 	sh->manifest_failed = !flowi_history_is_whole(h);
+	flowi_drops_loaded(sh);
+	leave_out_gone(load);
 	atomic_store(&sh->flushed_pos, h->flushed_pos);
 	return load_version(load);
 }
@@ -354,7 +420,7 @@ flow_load(FlowEnv *env, const char *dir, const FlowOptions *opts,
 	sh->options = *opts;
 	sh->memtable_txns = flowi_version_memtable_txns(env);
 	sh->next_store_id = 1;
-	sh->policy = opts->policy;
+	flowi_configure_init(env, sh);
 	sh->cache_space = flowi_cache_new_space(env);
 	sh->loaded_at = env->now_us(env);
 	atomic_store(&sh->oldest_unflushed, UINT64_MAX);

@@ -145,6 +145,8 @@ flow_maintenance_step(FlowDb *db, int64_t budget_us, FlowMaintenance *report)
 		report = &mine;
 	*report = (FlowMaintenance){0};
 	FLOW_TRY(check_open(db));
+	/* what fails here is tried again at the next step */
+	st = flow_drop_step(db);
 	st = merge_for(db, deadline, report, &worked);
 	if (st == FLOW_END)
 		st = drop_expired(db, report, worked);
@@ -241,7 +243,7 @@ set_policy_locked(FlowDbShared *sh, uint32_t store_id,
 		sh->policy = *policy;
 	else
 	{
-		while (s && s->id != store_id)
+		while (s && (s->id != store_id || s->dropped))
 			s = s->next;
 		if (s == NULL)
 			return FLOW_NOTFOUND;

@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <xxhash.h>
 
-#define MANIFEST_VERSION 2
+#define MANIFEST_VERSION 3
 #define MANIFEST_MAGIC UINT64_C(0x3153464e4d574c46) /* "FLWMNFS1" */
 #define CURRENT_MAGIC UINT64_C(0x31525255434c4c46)	/* "FLLCURR1" */
 

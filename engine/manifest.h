@@ -24,6 +24,17 @@ typedef struct FlowStoreInfo
 	size_t blob_bytes;
 } FlowStoreInfo;
 
+/*
+ * That a store is to be dropped: once transaction xid has committed (0: at
+ * once), or, with unless, once it has aborted.
+ */
+typedef struct FlowDropInfo
+{
+	uint32_t store_id;
+	uint64_t xid;
+	bool unless;
+} FlowDropInfo;
+
 /* --- one edit, encoded into private memory --- */
 typedef struct FlowEdit FlowEdit;
 
@@ -45,6 +56,16 @@ extern FlowStatus flowi_edit_txns(FlowEdit *edit, uint64_t sst_id,
 								  uint32_t ntxns) FLOW_MUST_CHECK;
 extern FlowStatus flowi_edit_store(FlowEdit *edit,
 								   const FlowStoreInfo *store) FLOW_MUST_CHECK;
+/* a store will be dropped, which is not decided; it will not; it is gone, and
+ * its id never comes again; the id that the next new store gets */
+extern FlowStatus flowi_edit_drop(FlowEdit *edit,
+								  const FlowDropInfo *drop) FLOW_MUST_CHECK;
+extern FlowStatus flowi_edit_kept(FlowEdit *edit,
+								  const FlowDropInfo *drop) FLOW_MUST_CHECK;
+extern FlowStatus flowi_edit_store_gone(FlowEdit *edit,
+										uint32_t store_id) FLOW_MUST_CHECK;
+extern FlowStatus flowi_edit_next_store(FlowEdit *edit,
+										uint32_t store_id) FLOW_MUST_CHECK;
 /* log position up to which everything is in SSTables; next SSTable id */
 extern FlowStatus flowi_edit_flushed(FlowEdit *edit,
 									 uint64_t flushed_pos) FLOW_MUST_CHECK;
@@ -87,6 +108,10 @@ typedef struct FlowManifestVisitor
 	FlowStatus (*txns)(void *arg, uint64_t sst_id, const FlowTxnInfo *txns,
 					   uint32_t ntxns);
 	FlowStatus (*store)(void *arg, const FlowStoreInfo *store);
+	FlowStatus (*drop)(void *arg, const FlowDropInfo *drop);
+	FlowStatus (*kept)(void *arg, const FlowDropInfo *drop);
+	FlowStatus (*store_gone)(void *arg, uint64_t store_id);
+	FlowStatus (*next_store)(void *arg, uint64_t store_id);
 	FlowStatus (*flushed)(void *arg, uint64_t flushed_pos);
 	FlowStatus (*next_id)(void *arg, uint64_t next_sst_id);
 } FlowManifestVisitor;

@@ -534,23 +534,30 @@ flowi_memtable_next_store(FlowMemtable *mt, uint32_t from, uint32_t *store_idp)
 	return *store_idp == 0 ? FLOW_NOTFOUND : FLOW_OK;
 }
 
-uint64_t
-flowi_memtable_newest(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
-					  uint32_t key_bytes, int64_t ts)
+bool
+flowi_memtable_since(FlowMemtable *mt, const FlowSince *q)
 {
-	Place place = {.store_id = store_id,
-				   .key = key,
-				   .key_bytes = key_bytes,
-				   .ts = ts,
+	Place place = {.store_id = q->store_id,
+				   .key = q->key,
+				   .key_bytes = q->key_bytes,
+				   .ts = q->ts,
 				   .seq = UINT64_MAX};
-	uint64_t seq = flowi_memtomb_newest(mt, store_id, key, key_bytes, ts);
 	Splice splice;
-	FlowMemNode *node = find(mt, &splice, &place);
+	FlowMemNode *node;
 
-	if (node != NULL && node->store_id == store_id && node->ts == ts &&
-		flowi_key_cmp(node_key(node), node->key_bytes, key, key_bytes) == 0)
-		seq = FLOW_MAX(seq, node->txn->seq_first);
-	return seq;
+	if (!q->no_tombs && flowi_memtomb_since(mt, q))
+		return true;
+	node = find(mt, &splice, &place);
+	while (node != NULL && node->txn->seq_first >= q->from &&
+		   node->store_id == q->store_id && node->ts == q->ts &&
+		   flowi_key_cmp(node_key(node), node->key_bytes, q->key,
+						 q->key_bytes) == 0)
+	{
+		if (flowi_since_counts(q, node->txn))
+			return true;
+		node = next_of(mt, node, 0);
+	}
+	return false;
 }
 
 typedef struct MemIter

@@ -97,11 +97,36 @@ flowi_memtable_each_tomb(FlowMemtable *mt, uint32_t store_id,
 						 FlowStatus (*fn)(void *arg, const FlowTomb *tomb),
 						 void *arg);
 
-/* The highest sequence of a linked version of (key, ts), or of a range
- * tombstone over it, whoever may see it; 0: none.  As above. */
-extern uint64_t flowi_memtable_newest(FlowMemtable *mt, uint32_t store_id,
-									  const uint8_t *key, uint32_t key_bytes,
-									  int64_t ts);
+/* A record, and whose writes to it are asked for: those with a sequence of at
+ * least from, of transactions that count (NULL: of all). */
+typedef struct FlowSince
+{
+	uint32_t store_id;
+	uint32_t key_bytes;
+	const uint8_t *key;
+	int64_t ts;
+	uint64_t from;
+	bool no_tombs; /* range tombstones are left out */
+	bool absent;   /* there was no row at from */
+	FlowCountsFn counts;
+	void *counts_arg;
+} FlowSince;
+
+/* Does the transaction of a version count?  txn NULL: it is settled. */
+static inline bool
+flowi_since_counts(const FlowSince *q, FlowTxn *txn)
+{
+	if (q->counts == NULL)
+		return true;
+	if (txn == NULL)
+		return q->counts(q->counts_arg, 0, FLOW_TXN_SETTLED);
+	return q->counts(
+		q->counts_arg, txn->xid,
+		(FlowTxnState) atomic_load_explicit(&txn->state, memory_order_relaxed));
+}
+
+/* Is there such a linked version, or a range tombstone over it?  As above. */
+extern bool flowi_memtable_since(FlowMemtable *mt, const FlowSince *q);
 
 /* The smallest store id >= from that has a record or a range tombstone here;
  * NOTFOUND when none. */
@@ -118,16 +143,13 @@ extern FlowStatus flowi_memtable_iter(FlowEnv *env, FlowMemtable *mt,
  *		stage: chain the cursor's range tombstone to the staged ones; false:
  *		no room.  link: make the staged ones visible; their entries in the
  *		directory have sequences.  next_store: the smallest store id >= from
- *		that has one; 0: none.  newest: the highest sequence of one over (key,
- *		ts); 0: none.
+ *		that has one; 0: none.  since: see flowi_memtable_since.
  */
 #define FLOW_MEMTOMB_BYTES 48u /* that one takes at least */
 extern bool flowi_memtomb_stage(FlowEnv *env, FlowMemtable *mt,
 								const FlowBatchCursor *c, FlowTxn *txn);
 extern void flowi_memtomb_link(FlowMemtable *mt);
 extern uint32_t flowi_memtomb_next_store(FlowMemtable *mt, uint32_t from);
-extern uint64_t flowi_memtomb_newest(FlowMemtable *mt, uint32_t store_id,
-									 const uint8_t *key, uint32_t key_bytes,
-									 int64_t ts);
+extern bool flowi_memtomb_since(FlowMemtable *mt, const FlowSince *q);
 
 #endif /* FLOW_MEMTABLE_H */

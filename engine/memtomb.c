@@ -121,17 +121,19 @@ flowi_memtomb_next_store(FlowMemtable *mt, uint32_t from)
 	return least;
 }
 
-uint64_t
-flowi_memtomb_newest(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
-					 uint32_t key_bytes, int64_t ts)
+bool
+flowi_memtomb_since(FlowMemtable *mt, const FlowSince *q)
 {
-	for (const FlowMemTomb *t = newest_tomb(mt); t; t = t->older)
+	for (const FlowMemTomb *t = newest_tomb(mt);
+		 t != NULL && t->txn->seq_first >= q->from; t = t->older)
 	{
 		FlowRect rect = rect_of(t);
 
-		if (t->store_id == store_id && rect.ts_lo <= ts && ts <= rect.ts_hi &&
-			flowi_rect_has_key(&rect, key, key_bytes))
-			return t->txn->seq_first; /* the others are older */
+		if (t->store_id == q->store_id && rect.ts_lo <= q->ts &&
+			q->ts <= rect.ts_hi &&
+			flowi_rect_has_key(&rect, q->key, q->key_bytes) &&
+			flowi_since_counts(q, t->txn))
+			return true;
 	}
-	return 0;
+	return false;
 }

@@ -3,9 +3,8 @@
  *	  Change one live row in place.
  *
  * Read, encode, write; the write happens under the condition, looked at under
- * the write lock, that nothing has come to the row since it was read.  What
- * has come since is in a memtable, for a flush in between changes the number
- * of the version, and then it is all done again.
+ * the write lock, that nothing has come to the row since it was read (since.h).
+ * Else it is all done again.
  *
  * Keeps: S1.  Locks: L1, and L2 within.
  *-------------------------------------------------------------------------
@@ -14,84 +13,13 @@
 
 #include "active.h"
 #include "scan.h"
+#include "since.h"
 
-/* A patch under way. */
-typedef struct Patch
-{
-	uint32_t store_id;
-	FlowSeek to;
-
-	/* what was read is of this version and of all records before seen */
-	uint64_t version;
-	uint64_t seen;
-
-	bool changed; /* since */
-} Patch;
-
-/* ------------------------------------------------------ under the write lock */
-
-/* Does the memtable hold a version of the row that was not seen? */
-static FlowStatus
-look_for_version(FlowDb *db, Patch *p, FlowMemtable *mt)
-{
-	FlowIter *it;
-	FlowStatus st;
-
-	FLOW_TRY(flowi_memtable_iter(db->env, mt, p->store_id, false, &it));
-	st = it->seek(it, &p->to); /* the newest one */
-	if (st == FLOW_OK &&
-		flowi_identity_cmp(it->cur.key, it->cur.key_bytes, it->cur.ts,
-						   p->to.key, p->to.key_bytes, p->to.ts) == 0 &&
-		it->cur.seq >= p->seen)
-		p->changed = true;
-	it->free(it);
-	return st == FLOW_END ? FLOW_OK : st;
-}
-
-static FlowStatus
-look_at_tomb(void *arg, const FlowTomb *tomb)
-{
-	Patch *p = arg;
-
-	if (tomb->seq < p->seen)
-		return FLOW_END; /* the newest come first */
-	if (tomb->rect.ts_lo <= p->to.ts && p->to.ts <= tomb->rect.ts_hi &&
-		flowi_rect_has_key(&tomb->rect, p->to.key, p->to.key_bytes))
-		p->changed = true;
-	return FLOW_OK;
-}
-
-static FlowStatus
-look_into(FlowDb *db, Patch *p, FlowMemtable *mt)
-{
-	FlowStatus st;
-
-	FLOW_TRY(look_for_version(db, p, mt));
-	st = flowi_memtable_each_tomb(mt, p->store_id, look_at_tomb, p);
-	return st == FLOW_END ? FLOW_OK : st;
-}
-
-/*
- * FlowWriteCheckFn: END when the row may have changed.  The state lock keeps
- * version and list together; nothing is pinned, because a pin would keep the
- * memory that the write may have to wait for.
- */
+/* FlowWriteCheckFn: END when the row may have changed. */
 static FlowStatus
 still_the_same(FlowDb *db, void *arg)
 {
-	FlowDbShared *sh = db->sh;
-	Patch *p = arg;
-	FlowStatus st = FLOW_OK;
-
-	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_SHARED);
-	p->changed = atomic_load(&sh->version_number) != p->version;
-	if (sh->active)
-		st = look_into(db, p, sh->active);
-	for (FlowMemtable *mt = sh->frozen; mt && st == FLOW_OK;
-		 mt = mt->next_older)
-		st = look_into(db, p, mt);
-	db->env->lock_release(db->env, &sh->state_lock);
-	return st == FLOW_OK && p->changed ? FLOW_END : st;
+	return flowi_since_changed(db, arg) ? FLOW_END : FLOW_OK;
 }
 
 /* ------------------------------------------------------------ read and write */
@@ -128,26 +56,26 @@ patch_row(FlowScan *s, const void *value, size_t value_bytes,
 
 /* One attempt.  END: the row has changed since it was read. */
 static FlowStatus
-attempt(FlowDb *db, Patch *p, const void *value, size_t value_bytes,
+attempt(FlowDb *db, FlowSince *row, const void *value, size_t value_bytes,
 		const FlowWriteOptions *opts, FlowScan **scanp, const FlowVector **vecp)
 {
 	int64_t now = db->env->now_us(db->env);
 	int64_t purged = atomic_load(&db->sh->purge_horizon);
-	FlowScanSpec spec = {.store_id = p->store_id, .now = FLOW_MAX(now, purged)};
+	FlowScanSpec spec = {.store_id = row->store_id,
+						 .now = FLOW_MAX(now, purged)};
 	const FlowVector *vec;
 
 	/* the get takes its own later, so what is missed here is looked at twice */
-	p->version = atomic_load(&db->sh->version_number);
-	p->seen = atomic_load(&db->sh->visible_end);
+	row->from = atomic_load(&db->sh->visible_end);
 	FLOW_TRY(
-		flow_get(db, &spec, p->to.key, p->to.key_bytes, p->to.ts, scanp, vecp));
+		flow_get(db, &spec, row->key, row->key_bytes, row->ts, scanp, vecp));
 	FLOW_TRY(patch_row(*scanp, value, value_bytes, opts));
 	vec = *vecp;
 	FLOW_TRY(flowi_embed_begin(db));
-	FLOW_TRY(flowi_batch_add(db->batch, FLOW_PUT, p->store_id, vec->key[0],
+	FLOW_TRY(flowi_batch_add(db->batch, FLOW_PUT, row->store_id, vec->key[0],
 							 vec->key_bytes[0], vec->ts[0], vec->expire_at[0],
 							 vec->value[0], vec->value_bytes[0]));
-	return flowi_embed_finish(db, opts, still_the_same, p);
+	return flowi_embed_finish(db, opts, still_the_same, row);
 }
 
 /* Before the next attempt: what came meanwhile becomes visible. */
@@ -164,15 +92,15 @@ flow_patch_record(FlowDb *db, uint32_t store_id, const void *key,
 				  size_t value_bytes, const FlowWriteOptions *opts,
 				  FlowScan **scanp, const FlowVector **vecp)
 {
-	Patch p = {.store_id = store_id, .to = {.key = key, .ts = ts}};
+	FlowSince row = {.store_id = store_id, .key = key, .ts = ts};
 	FlowStatus st;
 
 	*scanp = NULL;
 	*vecp = NULL;
 	FLOW_TRY(flowi_embed_check(db, store_id, opts));
 	FLOW_TRY(flowi_embed_check_lengths(key_bytes, value ? value_bytes : 0));
-	p.to.key_bytes = (uint32_t) key_bytes;
-	while ((st = attempt(db, &p, value, value_bytes, opts, scanp, vecp)) ==
+	row.key_bytes = (uint32_t) key_bytes;
+	while ((st = attempt(db, &row, value, value_bytes, opts, scanp, vecp)) ==
 		   FLOW_END)
 	{
 		flow_scan_close(*scanp);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * record.c
- *	  What all log records have in common; records that define a store;
- *	  descriptions.
+ *	  What all log records have in common; records that define or drop a
+ *	  store; descriptions.
  *
  * Bytes: doc/FORMAT.md "Log records".
  *-------------------------------------------------------------------------
@@ -14,6 +14,8 @@
 #include "coding.h"
 
 #define STORE_VERSION 1
+#define DROP_VERSION 1
+#define DROP_UNLESS 0x01u /* a flag */
 
 /* --------------------------------------------------------------- prefix */
 
@@ -24,7 +26,7 @@ flowi_record_kind(const void *rec, size_t rec_bytes, FlowRecordKind *kindp)
 
 	FLOW_CHECK_DATA(rec_bytes >= RECORD_PREFIX_BYTES, "log record of %zu bytes",
 					rec_bytes);
-	FLOW_CHECK_DATA(p[0] == FLOW_RECORD_BATCH || p[0] == FLOW_RECORD_STORE,
+	FLOW_CHECK_DATA(p[0] >= FLOW_RECORD_BATCH && p[0] <= FLOW_RECORD_DROP,
 					"log record of unknown kind %u", p[0]);
 	*kindp = (FlowRecordKind) p[0];
 	return FLOW_OK;
@@ -124,6 +126,42 @@ flowi_store_decode(const void *rec, size_t rec_bytes, uint32_t *store_idp,
 	return FLOW_OK;
 }
 
+/* --------------------------------------------------------- DROP records */
+
+size_t
+flowi_drop_encode(uint8_t *rec, const FlowDropInfo *drop)
+{
+	uint8_t *p = rec;
+
+	*p++ = FLOW_RECORD_DROP;
+	*p++ = DROP_VERSION;
+	*p++ = drop->unless ? DROP_UNLESS : 0;
+	p = flowi_put_varint(p, drop->store_id);
+	p = flowi_put_varint(p, drop->xid);
+	return (size_t) (p - rec);
+}
+
+FlowStatus
+flowi_drop_decode(const void *rec, size_t rec_bytes, FlowDropInfo *drop)
+{
+	const uint8_t *p = rec;
+	const uint8_t *end = p + rec_bytes;
+	unsigned flags;
+
+	*drop = (FlowDropInfo){0};
+	FLOW_TRY(flowi_record_prefix(rec, rec_bytes, FLOW_RECORD_DROP, DROP_VERSION,
+								 &flags));
+	FLOW_CHECK_DATA((flags & ~DROP_UNLESS) == 0, "drop record has flags 0x%02x",
+					flags);
+	p += RECORD_PREFIX_BYTES;
+	FLOW_CHECK_DATA(flowi_get_varint32(&p, end, &drop->store_id) &&
+						flowi_get_varint(&p, end, &drop->xid) && p == end &&
+						flowi_batch_store_ok(drop->store_id),
+					"drop record is malformed");
+	drop->unless = (flags & DROP_UNLESS) != 0;
+	return FLOW_OK;
+}
+
 /* ---------------------------------------------------------- description */
 
 uint64_t
@@ -133,7 +171,12 @@ flow_record_xid(const void *rec, size_t rec_bytes)
 	FlowBatchHeader hdr;
 	const uint8_t *p;
 	unsigned flags;
+	FlowDropInfo drop;
 
+	if (flowi_record_kind(rec, rec_bytes, &kind) == FLOW_OK &&
+		kind == FLOW_RECORD_DROP)
+		return flowi_drop_decode(rec, rec_bytes, &drop) == FLOW_OK ? drop.xid
+																   : 0;
 	if (flowi_record_kind(rec, rec_bytes, &kind) != FLOW_OK ||
 		kind != FLOW_RECORD_BATCH ||
 		flowi_batch_header(rec, rec_bytes, &hdr, &flags, &p) != FLOW_OK)
@@ -153,6 +196,7 @@ flow_record_desc(const void *rec, size_t rec_bytes, char *buf, size_t buf_bytes)
 	uint32_t name_bytes;
 	const void *blob;
 	size_t blob_bytes;
+	FlowDropInfo drop;
 
 	if (flowi_record_kind(rec, rec_bytes, &kind) != FLOW_OK)
 		snprintf(buf, buf_bytes, "not a FlowDB record, %zu bytes", rec_bytes);
@@ -168,6 +212,10 @@ flow_record_desc(const void *rec, size_t rec_bytes, char *buf, size_t buf_bytes)
 								&blob, &blob_bytes) == FLOW_OK)
 		snprintf(buf, buf_bytes, "store: id %u, name \"%s\", schema %zu bytes",
 				 store_id, name, blob_bytes);
+	else if (kind == FLOW_RECORD_DROP &&
+			 flowi_drop_decode(rec, rec_bytes, &drop) == FLOW_OK)
+		snprintf(buf, buf_bytes, "drop: store id %u, %s xid %" PRIu64,
+				 drop.store_id, drop.unless ? "unless" : "by", drop.xid);
 	else
 		snprintf(buf, buf_bytes,
 				 "malformed FlowDB record of kind %d, %zu bytes", (int) kind,

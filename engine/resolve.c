@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * resolve.c
- *	  Fates of transactions that SSTables do not know yet.
+ *	  Fates of transactions that SSTables do not know yet, and of those that
+ *	  drop stores (drop.c).
  *
  * A file is written once, so what becomes of its transactions stands beside
  * it, in the directory that the manifest and the region keep.  Readers may
@@ -21,6 +22,7 @@
  * Keeps: S4, S5.
  *-------------------------------------------------------------------------
  */
+#include "drop.h"
 #include "pins.h"
 #include "trash.h"
 
@@ -257,6 +259,14 @@ resolve(Resolve *r, const FlowResolveAt *from)
 	return r->nchanged > 0 ? FLOW_OK : FLOW_END;
 }
 
+/* Stores go first: nobody need ask for the transactions of their rows. */
+static FlowStatus
+resolve_drops(FlowDb *db)
+{
+	FLOW_TRY(flowi_drops_learn(db, 0, false));
+	return flowi_drops_settle(db);
+}
+
 /* The trash is swept whatever becomes of the rest. */
 static FlowStatus
 resolve_step(FlowDb *db, uint64_t vain_asks)
@@ -267,10 +277,15 @@ resolve_step(FlowDb *db, uint64_t vain_asks)
 	if (st == FLOW_OK)
 	{
 		const FlowResolveAt from = db->sh->resolve_at;
+		FlowStatus drops = resolve_drops(db);
 
-		st = resolve(&r, &from);
+		st = drops;
+		if (st == FLOW_OK || st == FLOW_END)
+			st = resolve(&r, &from);
 		if (st == FLOW_OK || st == FLOW_END)
 			flowi_version_shrink(db);
+		if (st == FLOW_END)
+			st = drops; /* they were new */
 		flowi_version_end(db);
 	}
 	flowi_trash_sweep(db);
@@ -316,8 +331,10 @@ FlowStatus
 flow_learn_fates(FlowDb *db)
 {
 	FlowPins pins = {0};
-	FlowStatus st = flowi_pins_take(db, &pins);
+	FlowStatus st = flowi_drops_learn(db, 0, true);
 
+	if (st == FLOW_OK)
+		st = flowi_pins_take(db, &pins);
 	for (uint32_t i = 0; st == FLOW_OK && i < pins.nmemtables; i++)
 	{
 		st = flowi_memtable_each_txn(pins.memtables[i], learn_one, db->env);

@@ -19,6 +19,7 @@
 #include "scan.h"
 
 #include "judge.h"
+#include "store.h"
 
 #define POLL_VERSIONS 256 /* between two interrupt polls */
 #define SEEK_STEPS 12	  /* steps outside the time range before a seek */
@@ -162,10 +163,12 @@ FlowStatus
 flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 {
 	int64_t purged = atomic_load(&db->sh->purge_horizon);
-	FlowScan *s = take_scan(db);
+	FlowScan *s;
 	FlowStatus st;
 
 	*scanp = NULL;
+	FLOW_TRY(flowi_stores_check_read(db, spec->store_id));
+	s = take_scan(db);
 	if (s == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	s->spec = *spec;

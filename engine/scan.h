@@ -140,7 +140,8 @@ extern void flowi_source_drop(FlowScan *s);
  *		check: is rec, a visible version, hidden by one of s->tombs?
  *		skip: rec, a row of the SSTable src, was hidden.  True: so is all that
  *		src has until *to (*endp: all it has).
- *		point: the same as check for one record of a lookup, without s->tombs.
+ *		point: the same as check for one record of a lookup, without s->tombs;
+ *		*by, when it is hidden: the tombstone's sequence and transaction.
  */
 extern FlowStatus flowi_hide_collect(FlowScan *s) FLOW_MUST_CHECK;
 extern FlowStatus flowi_hide_check(FlowScan *s, const FlowRec *rec,
@@ -148,7 +149,7 @@ extern FlowStatus flowi_hide_check(FlowScan *s, const FlowRec *rec,
 extern bool flowi_hide_skip(const FlowScan *s, const FlowSource *src,
 							FlowSeek *to, bool *endp);
 extern FlowStatus flowi_hide_point(FlowScan *s, const FlowRec *rec,
-								   bool *hiddenp) FLOW_MUST_CHECK;
+								   bool *hiddenp, FlowRec *by) FLOW_MUST_CHECK;
 
 /* Set s->target, copying the key. */
 extern FlowStatus flowi_source_aim(FlowScan *s,

@@ -115,17 +115,21 @@ open_sst(FlowMergeSource *base)
 	return base->it->seek(base->it, &s->target);
 }
 
-/* Is there no row of sst between the target and the end of the bounds? */
 static bool
-pruned(const FlowScan *s, const FlowSstInfo *info)
+pruned_by_time(const FlowScan *s, const FlowSstInfo *info)
+{
+	return info->ts_max < s->ts_lo || info->ts_min > s->ts_hi;
+}
+
+/* Is there no key of sst between the target and the end of the bounds? */
+static bool
+pruned_by_key(const FlowScan *s, const FlowSstInfo *info)
 {
 	const FlowKeyBound *lo = &s->spec.key_lo;
 	const FlowKeyBound *hi = &s->spec.key_hi;
 	const FlowSeek *to = &s->target;
 	int c;
 
-	if (info->ts_max < s->ts_lo || info->ts_min > s->ts_hi)
-		return true;
 	if (lo->kind != FLOW_OPEN)
 	{
 		c = flowi_key_cmp(info->key_max, info->key_max_bytes, lo->key,
@@ -237,9 +241,12 @@ build_ssts(FlowScan *s)
 		FlowSst *sst = v->sst[i];
 		FlowSource *src = &s->ssts[s->nssts];
 
-		if (pruned(s, &sst->info))
+		bool by_time = pruned_by_time(s, &sst->info);
+
+		if (by_time || pruned_by_key(s, &sst->info))
 		{
 			s->stats.ssts_skipped += first_time;
+			s->stats.ssts_skipped_time += first_time && by_time;
 			continue;
 		}
 		*src = (FlowSource){.scan = s,
@@ -277,6 +284,29 @@ add_mem(FlowScan *s, FlowSourceKind kind, FlowIter *it)
 	return FLOW_OK;
 }
 
+/* The private buffer; when one record is wanted, no order of it is needed. */
+static FlowStatus
+add_own(FlowScan *s)
+{
+	const FlowScanSpec *spec = &s->spec;
+	FlowSeek at = {.key = spec->key_lo.key,
+				   .key_bytes = (uint32_t) spec->key_lo.key_bytes,
+				   .ts = s->ts_lo};
+	FlowIter *it;
+	FlowStatus st;
+
+	if (s->one_key && s->ts_lo == s->ts_hi)
+		st = flowi_txbuf_point_iter(spec->own, spec->store_id, spec->own_cid,
+									spec->reverse, &at, &it);
+	else
+		st = flowi_txbuf_iter(spec->own, spec->store_id, spec->own_cid,
+							  spec->reverse, &it);
+	if (st == FLOW_NOTFOUND)
+		return FLOW_OK;
+	FLOW_TRY(st);
+	return add_mem(s, FLOW_SOURCE_OWN, it);
+}
+
 static FlowStatus
 build_mems(FlowScan *s)
 {
@@ -287,11 +317,7 @@ build_mems(FlowScan *s)
 	FLOW_TRY(
 		reserve_sources(env, &s->mems, &s->mems_cap, s->pins.nmemtables + 1));
 	if (spec->own)
-	{
-		FLOW_TRY(flowi_txbuf_iter(spec->own, spec->store_id, spec->own_cid,
-								  spec->reverse, &it));
-		FLOW_TRY(add_mem(s, FLOW_SOURCE_OWN, it));
-	}
+		FLOW_TRY(add_own(s));
 	for (uint32_t i = 0; i < s->pins.nmemtables; i++)
 	{
 		FLOW_TRY(flowi_memtable_iter(env, s->pins.memtables[i], spec->store_id,

@@ -6,11 +6,15 @@
 #include <stdlib.h>
 
 #include "cache.h"
+#include "configure.h"
+#include "drop.h"
 #include "scan.h"
 #include "version.h"
 
 /* Records of a memtable that are counted one by one for flow_store_stats. */
 #define MAX_COUNTED 256
+#define MAX_SKIPPED 64 /* keys that are looked at behind them */
+#define FEW_KEYS 3	   /* of the records counted: too few to go by */
 
 static uint64_t
 count_unknown(const FlowSst *sst)
@@ -61,7 +65,7 @@ add_lists(FlowEnv *env, FlowDbShared *sh, FlowStats *stats, FlowVersion **vp)
 		stats->frozen_memtables++;
 	}
 	for (const FlowStore *s = sh->stores; s; s = s->next)
-		stats->stores++;
+		stats->stores += !s->dropped && !flowi_is_reserved(s->name);
 	for (const FlowTrash *t = sh->trash; t; t = t->next)
 		stats->obsolete_files += !t->gone;
 	stats->flushed_pos = atomic_load(&sh->flushed_pos);
@@ -146,6 +150,8 @@ copy_stores(const FlowDbShared *sh, NamedList *list)
 	list->n = 0;
 	for (const FlowStore *s = sh->stores; s; s = s->next)
 	{
+		if (s->dropped || flowi_is_reserved(s->name))
+			continue;
 		need += sizeof(Named) + s->name_bytes + 1;
 		list->n++;
 	}
@@ -158,8 +164,11 @@ copy_stores(const FlowDbShared *sh, NamedList *list)
 	list->n = 0;
 	for (const FlowStore *s = sh->stores; s; s = s->next)
 	{
-		Named *to = &list->named[list->n++];
+		Named *to;
 
+		if (s->dropped || flowi_is_reserved(s->name))
+			continue;
+		to = &list->named[list->n++];
 		*to = (Named){s->id, s->name_bytes + 1, name};
 		memcpy(name, s->name, to->name_bytes);
 		name += to->name_bytes;
@@ -188,6 +197,7 @@ flow_each_store(FlowDb *db,
 	FlowStatus st = FLOW_OK;
 	bool fits = false;
 
+	FLOW_TRY(flowi_drops_learn(db, 0, true));
 	while (!fits)
 	{
 		env->free(env, list.named);
@@ -258,24 +268,116 @@ widen(FlowStoreStats *stats, int64_t ts_min, int64_t ts_max)
 }
 
 /*
+ * Distinct keys of several sources.  Series come again in each of them: the
+ * most that one has is the number.  Where nearly every record has a key of
+ * its own, sources hardly share keys: the sum is.  In between, in between.
+ */
+typedef struct Distinct
+{
+	uint64_t most; /* keys of the source with the most */
+	uint64_t most_records;
+	uint64_t sum;
+} Distinct;
+
+static void
+add_keys(Distinct *d, uint64_t keys, uint64_t records)
+{
+	d->sum += keys;
+	if (keys > d->most)
+	{
+		d->most = keys;
+		d->most_records = FLOW_MAX(records, keys);
+	}
+}
+
+static uint64_t
+distinct_keys(const Distinct *d)
+{
+	if (d->most == 0)
+		return 0;
+	return d->most + (uint64_t) ((double) (d->sum - d->most) *
+								 (double) d->most / (double) d->most_records);
+}
+
+/* Has rec another key than the one before, of which last is a copy? */
+static bool
+is_new_key(FlowBuf *last, uint64_t n, const FlowRec *rec)
+{
+	if (n > 0 && flowi_key_cmp(last->data, (uint32_t) last->len, rec->key,
+							   rec->key_bytes) == 0)
+		return false;
+	last->len = 0;
+	if (flowi_buf_append(last, rec->key, rec->key_bytes) != FLOW_OK)
+		last->len = 0; /* the next one counts as another: an estimate */
+	return true;
+}
+
+/* Skip from key to key, behind the record where it stands, and count them;
+ * true: these were the last. */
+static bool
+skip_keys(FlowIter *it, uint64_t *keysp)
+{
+	for (int i = 0; i < MAX_SKIPPED; i++)
+	{
+		const FlowSeek behind = {.key = it->cur.key,
+								 .key_bytes = it->cur.key_bytes,
+								 .ts = INT64_MAX,
+								 .after = true};
+		FlowStatus st = it->seek(it, &behind);
+
+		if (st != FLOW_OK)
+			return st == FLOW_END;
+		(*keysp)++;
+	}
+	return false;
+}
+
+/*
+ * How many keys there are behind n records, of some keys, of a memtable with
+ * so many records.  Some more are looked at.  When that is not all, the
+ * records tell if they were of several keys; else one key with many of them
+ * proves little, and the guess is between what was seen and what they say.
+ */
+static uint64_t
+guess_keys(FlowIter *it, uint64_t keys, uint64_t n, uint64_t records)
+{
+	uint64_t most = keys * records / n;
+	uint64_t seen = keys;
+	uint64_t guess;
+
+	if (skip_keys(it, &seen) || most <= seen)
+		return seen;
+	if (keys > FEW_KEYS)
+		return most;
+	guess = seen; /* doubled until it is their geometric mean */
+	while (guess * 2 < most / guess * seen)
+		guess *= 2;
+	return guess;
+}
+
+/*
  * A memtable has no counts by store.  The store's first records are counted;
  * when there are more than that, it is taken to own the memtable.
  */
 static void
 estimate_memtable(FlowEnv *env, FlowMemtable *mt, uint32_t store_id,
-				  FlowStoreStats *stats)
+				  FlowStoreStats *stats, Distinct *distinct)
 {
 	const FlowSeek first = {.unbounded = true};
 	FlowIter *it;
+	FlowBuf last;
 	uint64_t n = 0;
+	uint64_t keys = 0;
 	uint64_t bytes = 0;
 	FlowStatus st = flowi_memtable_iter(env, mt, store_id, false, &it);
 
 	if (st != FLOW_OK)
 		return;
+	flowi_buf_init(&last, env);
 	for (st = it->seek(it, &first); st == FLOW_OK && n < MAX_COUNTED;
 		 st = it->next(it))
 	{
+		keys += is_new_key(&last, n, &it->cur);
 		n++;
 		bytes += it->cur.key_bytes + it->cur.value_bytes;
 		widen(stats, it->cur.ts, it->cur.ts);
@@ -286,17 +388,21 @@ estimate_memtable(FlowEnv *env, FlowMemtable *mt, uint32_t store_id,
 
 		records = FLOW_MAX(records, n);
 		bytes = bytes / n * records;
+		keys = guess_keys(it, keys, n, records);
 		n = records;
 	}
 	it->free(it);
+	flowi_buf_free(&last);
 	stats->records += n;
 	stats->bytes += bytes;
+	add_keys(distinct, keys, n);
 }
 
 void
 flow_store_stats(FlowDb *db, uint32_t store_id, FlowStoreStats *stats)
 {
 	FlowPins pins = {0};
+	Distinct distinct = {0};
 	uint32_t first, n;
 
 	*stats = (FlowStoreStats){0};
@@ -310,11 +416,14 @@ flow_store_stats(FlowDb *db, uint32_t store_id, FlowStoreStats *stats)
 		stats->records += info->records;
 		stats->bytes += info->raw_bytes;
 		stats->sstables++;
+		add_keys(&distinct, info->keys, info->records);
 		if (info->records > 0) /* else range tombstones only */
 			widen(stats, info->ts_min, info->ts_max);
 	}
 	for (uint32_t i = 0; i < pins.nmemtables; i++)
-		estimate_memtable(db->env, pins.memtables[i], store_id, stats);
+		estimate_memtable(db->env, pins.memtables[i], store_id, stats,
+						  &distinct);
+	stats->keys = distinct_keys(&distinct);
 	flowi_pins_drop(db, &pins);
 	flowi_pins_free(db, &pins);
 }

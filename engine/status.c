@@ -61,6 +61,8 @@ flow_status_name(FlowStatus st)
 			return "INTERRUPTED";
 		case FLOW_PANIC:
 			return "PANIC";
+		case FLOW_CONFLICT:
+			return "CONFLICT";
 		case FLOW_EXISTS:
 			return "EXISTS";
 	}

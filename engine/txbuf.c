@@ -30,10 +30,25 @@ flow_txbuf_create(FlowEnv *env, FlowTxBuf **bufp)
 	buf->env = env;
 	buf->chunk_bytes = CHUNK_MIN_BYTES;
 	flowi_buf_init(&buf->tombs, env);
+	flowi_buf_init(&buf->checks, env);
+	flowi_buf_init(&buf->nodes, env);
+	flowi_buf_init(&buf->slots, env);
 	flowi_buf_init(&buf->index, env);
 	flowi_buf_init(&buf->scratch, env);
 	*bufp = buf;
 	return FLOW_OK;
+}
+
+/* An empty buffer has no use for the memory of the lists. */
+static void
+free_lists(FlowTxBuf *buf)
+{
+	flowi_buf_free(&buf->tombs);
+	flowi_buf_free(&buf->checks);
+	flowi_buf_free(&buf->nodes);
+	flowi_buf_free(&buf->slots);
+	flowi_buf_free(&buf->index);
+	flowi_buf_free(&buf->scratch);
 }
 
 void
@@ -43,9 +58,7 @@ flow_txbuf_free(FlowTxBuf *buf)
 		return;
 	flow_txbuf_truncate(buf, 0);
 	buf->env->free(buf->env, buf->spare);
-	flowi_buf_free(&buf->tombs);
-	flowi_buf_free(&buf->index);
-	flowi_buf_free(&buf->scratch);
+	free_lists(buf);
 	buf->env->free(buf->env, buf);
 }
 
@@ -134,6 +147,7 @@ new_entry(FlowTxBuf *buf, uint32_t store_id, size_t key_bytes,
 	chunk->used += size;
 	buf->bytes += size;
 	buf->generation++;
+	buf->last = e;
 	*ep = e;
 	return FLOW_OK;
 }
@@ -197,10 +211,28 @@ flow_txbuf_delete_range(FlowTxBuf *buf, uint32_t store_id, const FlowRect *rect,
 	return flowi_buf_append(&buf->tombs, &e, sizeof(e));
 }
 
+FlowStatus
+flow_txbuf_check(FlowTxBuf *buf, uint64_t seen, bool absent)
+{
+	TxCheck check = {buf->last, seen, absent};
+
+	if (buf->last == NULL || buf->last->op == FLOW_DELETE_RANGE)
+		return flowi_fail(FLOW_INVALID, "no record was added to be checked");
+	return flowi_buf_append(&buf->checks, &check, sizeof(check));
+}
+
+void
+flow_txbuf_set_counts(FlowTxBuf *buf, FlowCountsFn counts, void *arg)
+{
+	buf->counts = counts;
+	buf->counts_arg = arg;
+}
+
 size_t
 flow_txbuf_bytes(const FlowTxBuf *buf)
 {
-	return buf->bytes + buf->tombs.cap + buf->index.cap + buf->scratch.cap;
+	return buf->bytes + buf->tombs.cap + buf->checks.cap + buf->nodes.cap +
+		   buf->slots.cap + buf->index.cap + buf->scratch.cap;
 }
 
 size_t
@@ -240,13 +272,20 @@ keep_tombs(FlowTxBuf *buf, uint64_t from, uint64_t to)
 	buf->tombs.len = n * sizeof(*a);
 }
 
-/* An empty buffer has no use for the memory of the lists. */
+/* The same for the checks. */
 static void
-free_lists(FlowTxBuf *buf)
+keep_checks(FlowTxBuf *buf, uint64_t from, uint64_t to)
 {
-	flowi_buf_free(&buf->tombs);
-	flowi_buf_free(&buf->index);
-	flowi_buf_free(&buf->scratch);
+	const TxCheck *a = txbuf_checks(buf);
+	size_t n = txbuf_check_count(buf);
+
+	while (n > buf->checks_gone && a[n - 1].e->no >= to)
+		n--;
+	while (buf->checks_gone < n && a[buf->checks_gone].e->no < from)
+		buf->checks_gone++;
+	if (buf->checks_gone == n)
+		buf->checks_gone = n = 0;
+	buf->checks.len = n * sizeof(*a);
 }
 
 /* Entries from mark on are gone: take them out of the index. */
@@ -271,13 +310,17 @@ flow_txbuf_truncate(FlowTxBuf *buf, size_t mark_arg)
 {
 	uint64_t mark = FLOW_MAX((uint64_t) mark_arg, buf->front_no);
 	bool indexed = mark <= buf->index_upto;
+	bool noded = mark <= buf->nodes_upto;
 	TxPos pos;
 	const TxEntry *e;
 
 	if (mark >= buf->next_no)
 		return;
 	truncate_index(buf, mark);
+	flowi_txbuf_cut_nodes(buf, mark);
 	keep_tombs(buf, buf->front_no, mark);
+	keep_checks(buf, buf->front_no, mark);
+	buf->last = NULL;
 	for (;;)
 	{
 		pos = (TxPos){buf->tail, buf->tail ? buf->tail->start : 0};
@@ -297,8 +340,14 @@ flow_txbuf_truncate(FlowTxBuf *buf, size_t mark_arg)
 		buf->tail->used = pos.off;
 	}
 	buf->next_no = mark;
+	pos = (TxPos){buf->tail, buf->tail ? buf->tail->used : 0};
 	if (indexed)
-		buf->index_pos = (TxPos){buf->tail, buf->tail ? buf->tail->used : 0};
+		buf->index_pos = pos;
+	if (noded)
+	{
+		buf->nodes_upto = mark;
+		buf->nodes_pos = pos;
+	}
 	if (buf->tail == NULL)
 		free_lists(buf);
 	buf->generation++;
@@ -308,6 +357,9 @@ void
 flowi_txbuf_drop_front(FlowTxBuf *buf, TxPos pos, uint64_t no)
 {
 	keep_tombs(buf, no, buf->next_no);
+	keep_checks(buf, no, buf->next_no);
+	if (no == buf->next_no)
+		buf->last = NULL;
 	if (txbuf_at(&pos) == NULL)
 		pos.chunk = NULL;
 	while (buf->front != pos.chunk)
@@ -321,6 +373,9 @@ flowi_txbuf_drop_front(FlowTxBuf *buf, TxPos pos, uint64_t no)
 	buf->index.len = 0;
 	buf->index_upto = no;
 	buf->index_pos = (TxPos){NULL, 0};
+	flowi_txbuf_clear_nodes(buf);
+	buf->nodes_upto = no;
+	buf->nodes_pos = (TxPos){NULL, 0};
 	if (buf->front == NULL)
 		free_lists(buf);
 	buf->generation++;

@@ -49,6 +49,14 @@ typedef struct TxPos
 	size_t off;
 } TxPos;
 
+/* An entry that answers a read. */
+typedef struct TxCheck
+{
+	const TxEntry *e;
+	uint64_t seen;
+	bool absent; /* there was no row */
+} TxCheck;
+
 struct FlowTxBuf
 {
 	FlowEnv *env;
@@ -64,6 +72,21 @@ struct FlowTxBuf
 	FlowBuf tombs; /* of const TxEntry *: range tombstones, by arrival */
 	uint64_t tombs_generation; /* changes when the live ones do */
 	size_t tombs_gone; /* so many of them in front are not live any more */
+
+	/* what flow_txbuf_check was told, by arrival */
+	FlowBuf checks;		 /* of TxCheck */
+	size_t checks_gone;	 /* so many of them in front are not live any more */
+	const TxEntry *last; /* the entry added last, NULL: it is gone */
+	FlowCountsFn counts;
+	void *counts_arg;
+
+	/* nodes and slots: of entries front_no .. nodes_upto - 1, but for range
+	 * tombstones; see txbuf_find.c */
+	FlowBuf nodes;
+	FlowBuf slots;
+	uint32_t slots_used;
+	uint64_t nodes_upto;
+	TxPos nodes_pos; /* of entry nodes_upto; chunk NULL: the front */
 
 	/* index: entries front_no .. index_upto - 1, but for range tombstones,
 	 * sorted */
@@ -94,6 +117,19 @@ txentry_rect(const TxEntry *e)
 					  .key_hi_bytes = e->value_bytes,
 					  .ts_lo = e->ts,
 					  .ts_hi = e->expire_at};
+}
+
+static inline FlowRec
+txentry_rec(const TxEntry *e)
+{
+	return (FlowRec){.key = e->data,
+					 .value = txentry_value(e),
+					 .key_bytes = e->key_bytes,
+					 .value_bytes = e->value_bytes,
+					 .ts = e->ts,
+					 .expire_at = e->expire_at,
+					 .seq = FLOW_OWN_SEQ + e->no,
+					 .op = e->op};
 }
 
 /* Store, key, ts; not the order of arrival. */
@@ -151,8 +187,24 @@ txbuf_tomb_count(const FlowTxBuf *buf)
 	return buf->tombs.len / sizeof(const TxEntry *);
 }
 
+static inline TxCheck *
+txbuf_checks(const FlowTxBuf *buf)
+{
+	return (TxCheck *) (void *) buf->checks.data;
+}
+
+static inline size_t
+txbuf_check_count(const FlowTxBuf *buf)
+{
+	return buf->checks.len / sizeof(TxCheck);
+}
+
 /* Forget all entries before pos, whose number is no. */
 extern void flowi_txbuf_drop_front(FlowTxBuf *buf, TxPos pos, uint64_t no);
+
+/* txbuf_find.c: entries from number mark on go, all go. */
+extern void flowi_txbuf_cut_nodes(FlowTxBuf *buf, uint64_t mark);
+extern void flowi_txbuf_clear_nodes(FlowTxBuf *buf);
 
 /* txbuf_sort.c: stable, cheap on what is sorted in parts; NOMEM. */
 extern FlowStatus flowi_txbuf_sort(const TxEntry **a, size_t n,

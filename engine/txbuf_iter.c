@@ -84,30 +84,21 @@ typedef struct TxIter
 	size_t at; /* between the entries given and those to come */
 } TxIter;
 
+/* The transaction of what the reader must not see. */
+static FlowTxn unseen = {.xid = UINT64_MAX, .state = FLOW_TXN_ABORTED};
+
+/* Show the newest of the equals a[from .. to) that the reader may see. */
 static void
-tx_show(TxIter *it, const TxEntry *e)
+show_newest(TxIter *it, const TxEntry **a, size_t from, size_t to)
 {
-	FlowRec *cur = &it->base.cur;
-
-	cur->key = e->data;
-	cur->key_bytes = e->key_bytes;
-	cur->value = txentry_value(e);
-	cur->value_bytes = e->value_bytes;
-	cur->ts = e->ts;
-	cur->expire_at = e->expire_at;
-	cur->seq = FLOW_OWN_SEQ + e->no;
-	cur->txn = NULL;
-	cur->op = e->op;
-}
-
-/* The newest of the equals a[from .. to) that the reader may see, or NULL. */
-static const TxEntry *
-newest_seen(const TxIter *it, const TxEntry **a, size_t from, size_t to)
-{
-	while (to-- > from)
-		if (a[to]->cid < it->own_cid)
-			return a[to];
-	return NULL;
+	for (size_t i = to; i-- > from;)
+		if (a[i]->cid < it->own_cid)
+		{
+			it->base.cur = txentry_rec(a[i]);
+			return;
+		}
+	it->base.cur = txentry_rec(a[to - 1]);
+	it->base.cur.txn = &unseen;
 }
 
 static FlowStatus
@@ -116,23 +107,16 @@ tx_next_forward(FlowIter *base)
 	TxIter *it = (TxIter *) base;
 	const TxEntry **a = txbuf_index(it->buf);
 	size_t n = txbuf_index_count(it->buf);
+	size_t from;
 
 	FLOW_ASSERT(it->generation == it->buf->generation);
-	while (it->at < n && a[it->at]->store_id == it->store_id)
-	{
-		size_t from = it->at++;
-		const TxEntry *e;
-
-		while (it->at < n && txentry_cmp(a[from], a[it->at]) == 0)
-			it->at++;
-		e = newest_seen(it, a, from, it->at);
-		if (e != NULL)
-		{
-			tx_show(it, e);
-			return FLOW_OK;
-		}
-	}
-	return FLOW_END;
+	if (it->at == n || a[it->at]->store_id != it->store_id)
+		return FLOW_END;
+	from = it->at++;
+	while (it->at < n && txentry_cmp(a[from], a[it->at]) == 0)
+		it->at++;
+	show_newest(it, a, from, it->at);
+	return FLOW_OK;
 }
 
 static FlowStatus
@@ -140,23 +124,16 @@ tx_next_reverse(FlowIter *base)
 {
 	TxIter *it = (TxIter *) base;
 	const TxEntry **a = txbuf_index(it->buf);
+	size_t to;
 
 	FLOW_ASSERT(it->generation == it->buf->generation);
-	while (it->at > 0 && a[it->at - 1]->store_id == it->store_id)
-	{
-		size_t to = it->at--;
-		const TxEntry *e;
-
-		while (it->at > 0 && txentry_cmp(a[it->at - 1], a[to - 1]) == 0)
-			it->at--;
-		e = newest_seen(it, a, it->at, to);
-		if (e != NULL)
-		{
-			tx_show(it, e);
-			return FLOW_OK;
-		}
-	}
-	return FLOW_END;
+	if (it->at == 0 || a[it->at - 1]->store_id != it->store_id)
+		return FLOW_END;
+	to = it->at--;
+	while (it->at > 0 && txentry_cmp(a[it->at - 1], a[to - 1]) == 0)
+		it->at--;
+	show_newest(it, a, it->at, to);
+	return FLOW_OK;
 }
 
 /*

@@ -9,11 +9,14 @@
  * of arrival: a later piece has later sequences, so the last write of a
  * (key, ts) wins there as it does by sorting inside a piece.
  *
- * Keeps: S1, S2.
+ * A batch with checked entries is looked at by since.h before it is logged.
+ *
+ * Keeps: S1, S2, S9.
  *-------------------------------------------------------------------------
  */
 #include "common.h"
 
+#include "since.h"
 #include "txbuf_impl.h"
 #include "write.h"
 
@@ -31,6 +34,12 @@ typedef struct Pusher
 	uint64_t no;	 /* its number */
 	uint64_t xid;	 /* of the current batch */
 	bool full;		 /* the current batch takes no more */
+
+	/* the checks of the batch; what was logged before checked was looked at */
+	const TxCheck *checks;
+	size_t nchecks;
+	uint64_t checked;
+	FlowPins pins;
 } Pusher;
 
 /* Collect the next entries of one command id that the batch has room for. */
@@ -119,6 +128,125 @@ encode_batch(Pusher *p)
 	return FLOW_OK;
 }
 
+/* ---------------------------------------------------------------- checks */
+
+#define POLL_CHECKS 256 /* between two interrupt polls */
+
+static FlowSince
+since_of(const TxCheck *check, uint64_t from)
+{
+	const TxEntry *e = check->e;
+
+	return (FlowSince){.store_id = e->store_id,
+					   .key = e->data,
+					   .key_bytes = e->key_bytes,
+					   .ts = e->ts,
+					   .from = from,
+					   .absent = check->absent};
+}
+
+/* The checks of the entries that are in the batch. */
+static void
+take_checks(Pusher *p, const FlowTxBuf *buf)
+{
+	size_t n = txbuf_check_count(buf);
+	size_t lo = buf->checks_gone;
+
+	p->checks = txbuf_checks(buf) + lo;
+	while (lo < n)
+	{
+		size_t mid = lo + (n - lo) / 2;
+
+		if (txbuf_checks(buf)[mid].e->no < p->no)
+			lo = mid + 1;
+		else
+			n = mid;
+	}
+	p->nchecks = lo - buf->checks_gone;
+}
+
+/* With all pinned: CONFLICT when one of the rows was written since. */
+static FlowStatus
+look_for_conflict(Pusher *p, const FlowTxBuf *buf, FlowDb *db)
+{
+	for (size_t i = 0; i < p->nchecks; i++)
+	{
+		FlowSince q = since_of(&p->checks[i], p->checks[i].seen);
+		bool written;
+
+		q.counts = buf->counts;
+		q.counts_arg = buf->counts_arg;
+		if (i % POLL_CHECKS == POLL_CHECKS - 1)
+			FLOW_TRY(db->env->poll(db->env));
+		FLOW_TRY(flowi_since_written(db, &p->pins, &q, &written));
+		if (written)
+			return flowi_fail(FLOW_CONFLICT,
+							  "row was written by another transaction");
+	}
+	return FLOW_OK;
+}
+
+static FlowStatus
+check_batch(Pusher *p, const FlowTxBuf *buf, FlowDb *db)
+{
+	FlowStatus st;
+
+	if (p->nchecks == 0)
+		return FLOW_OK;
+	/* read before all is pinned: what lies before it is in what is pinned */
+	p->checked = atomic_load(&db->sh->applied_end);
+	FLOW_TRY(flowi_pins_take(db, &p->pins));
+	st = look_for_conflict(p, buf, db);
+	/* the write may have to wait for this memory */
+	flowi_pins_drop(db, &p->pins);
+	return st;
+}
+
+/* FlowWriteCheckFn: END when a row was written since check_batch looked. */
+static FlowStatus
+still_unwritten(FlowDb *db, void *arg)
+{
+	const Pusher *p = arg;
+
+	if (atomic_load(&db->sh->applied_end) == p->checked)
+		return FLOW_OK;
+	for (size_t i = 0; i < p->nchecks; i++)
+	{
+		FlowSince q = since_of(&p->checks[i], p->checked);
+
+		if (flowi_since_changed(db, &q))
+			return FLOW_END;
+	}
+	return FLOW_OK;
+}
+
+/* ------------------------------------------------------------------ push */
+
+/* Log and apply the next batch. */
+static FlowStatus
+push_batch(Pusher *p, FlowTxBuf *buf, FlowDb *db)
+{
+	FlowBatchHeader hdr;
+	const void *rec;
+	size_t rec_bytes;
+	const uint8_t *payload;
+	FlowStatus st;
+
+	p->pos = txbuf_front(buf);
+	FLOW_TRY(encode_batch(p));
+	FLOW_TRY(flowi_batch_finish(p->bw, &rec, &rec_bytes, &hdr, &payload));
+	take_checks(p, buf);
+	do
+	{
+		FLOW_TRY(buf->env->poll(buf->env));
+		FLOW_TRY(check_batch(p, buf, db));
+		st = flowi_write_record_if(db, rec, rec_bytes, &hdr, payload,
+								   FLOW_SYNC_DEFAULT,
+								   p->nchecks > 0 ? still_unwritten : NULL, p);
+	} while (st == FLOW_END);
+	return st;
+}
+
 FlowStatus
 flow_txbuf_push(FlowTxBuf *buf, FlowDb *db)
 {
@@ -133,21 +261,14 @@ flow_txbuf_push(FlowTxBuf *buf, FlowDb *db)
 	FLOW_GOTO(flowi_batch_writer_create(env, &p.bw));
 	while (buf->front != NULL)
 	{
-		FlowBatchHeader hdr;
-		const void *rec;
-		size_t rec_bytes;
-		const uint8_t *payload;
-
-		p.pos = txbuf_front(buf);
-		FLOW_GOTO(env->poll(env));
-		FLOW_GOTO(encode_batch(&p));
-		FLOW_GOTO(flowi_batch_finish(p.bw, &rec, &rec_bytes, &hdr, &payload));
-		FLOW_GOTO(flowi_write_record(db, rec, rec_bytes, &hdr, payload));
+		FLOW_GOTO(push_batch(&p, buf, db));
 		flowi_txbuf_drop_front(buf, p.pos, p.no);
 	}
 out:
 	flowi_batch_writer_free(p.bw);
 	flowi_buf_free(&p.piece);
 	flowi_buf_free(&p.scratch);
+	if (p.pins.cap > 0)
+		flowi_pins_free(db, &p.pins);
 	return st;
 }

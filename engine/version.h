@@ -143,6 +143,9 @@ extern FlowStatus flowi_version_write_loaded(FlowEnv *env, const char *dir,
  *		version lists (INVALID else), add are not listed by any.
  *		On failure nothing has changed and add is still the caller's; files of
  *		add must stay while sh->manifest_failed, as after a flush.
+ * flowi_version_remove
+ *		The same without anything added, and with what edit, which is the
+ *		caller's, already says.  The manifest needs no repair.
  * flowi_trash_sweep
  *		Unlink what nobody reads any more and no backup needs; takes the state
  *		lock for moments, never during I/O.  Any process may call it at any
@@ -151,6 +154,9 @@ extern FlowStatus flowi_version_write_loaded(FlowEnv *env, const char *dir,
 extern FlowStatus flowi_version_replace(FlowDb *db, FlowSst *const *add,
 										uint32_t nadd, FlowSst *const *drop,
 										uint32_t ndrop) FLOW_MUST_CHECK;
+extern FlowStatus flowi_version_remove(FlowDb *db, FlowSst *const *drop,
+									   uint32_t ndrop,
+									   FlowEdit *edit) FLOW_MUST_CHECK;
 extern void flowi_trash_sweep(FlowDb *db);
 
 /* busy: set it (BUSY when somebody has it), and give it back.  INVALID: the

@@ -18,6 +18,7 @@
  * Keeps: a file that the manifest on disk may list exists.  Locks: L2.
  *-------------------------------------------------------------------------
  */
+#include "store.h"
 #include "trash.h"
 
 /* A manifest is rewritten beyond this size, and this many times its last
@@ -102,29 +103,6 @@ flowi_version_retire(FlowDb *db)
 	}
 }
 
-/*
- * Every definition as it is now, those logged behind flushed_pos included:
- * the older blob of a redefined store is gone from memory.  The caller syncs
- * the log between this call and the write (S5).
- */
-static FlowStatus
-snapshot_stores(FlowDb *db, FlowEdit *edit)
-{
-	FlowStatus st = FLOW_OK;
-
-	db->env->lock_acquire(db->env, &db->sh->state_lock, FLOW_LOCK_SHARED);
-	for (const FlowStore *s = db->sh->stores; st == FLOW_OK && s; s = s->next)
-		st = flowi_edit_store(edit, &(FlowStoreInfo){
-										.id = s->id,
-										.name = s->name,
-										.name_bytes = s->name_bytes,
-										.blob = s->blob,
-										.blob_bytes = s->blob_bytes,
-									});
-	db->env->lock_release(db->env, &db->sh->state_lock);
-	return st;
-}
-
 /* "SSTable added" for each, with its directory as it is saved. */
 static FlowStatus
 add_ssts(FlowDb *db, FlowEdit *edit, FlowSst *const *ssts, uint32_t n)
@@ -146,8 +124,11 @@ add_ssts(FlowDb *db, FlowEdit *edit, FlowSst *const *ssts, uint32_t n)
 	return FLOW_OK;
 }
 
-/* Write the state as it is to a new manifest.  The log need not be synced when
- * all of it was in a manifest before. */
+/*
+ * Write the state as it is to a new manifest: also definitions that are logged
+ * behind flushed_pos, as the older blob of a redefined store is gone from
+ * memory.  The log need not be synced when all of it was in a manifest before.
+ */
 static FlowStatus
 rewrite(FlowDb *db, bool sync_log)
 {
@@ -156,7 +137,7 @@ rewrite(FlowDb *db, bool sync_log)
 	FlowStatus st = FLOW_OK;
 
 	FLOW_GOTO(flowi_edit_create(db->env, &edit));
-	FLOW_GOTO(snapshot_stores(db, edit));
+	FLOW_GOTO(flowi_stores_add_all(db, edit));
 	FLOW_GOTO(add_ssts(db, edit, sh->version->sst, sh->version->nssts));
 	FLOW_GOTO(flowi_trash_tell(db, edit, true));
 	FLOW_GOTO(flowi_edit_flushed(edit, atomic_load(&sh->flushed_pos)));
@@ -232,6 +213,7 @@ typedef struct Exchange
 	uint32_t nadd;
 	FlowSst *const *drop;
 	uint32_t ndrop;
+	FlowEdit *edit;		  /* what goes with it */
 	FlowVersion *version; /* the one to be */
 	FlowTrash *trash;	  /* an entry for each of drop */
 } Exchange;
@@ -242,18 +224,16 @@ log_exchange(Exchange *x)
 {
 	FlowDb *db = x->db;
 	FlowEnv *env = db->env;
-	FlowEdit *edit = NULL;
+	FlowEdit *edit = x->edit;
 	int64_t now = env->now_us(env);
 	FlowTrash *t;
 	FlowStatus st = FLOW_OK;
 
-	FLOW_GOTO(flowi_version_repair(db));
 	FLOW_GOTO(flowi_version_exchange(env, db->sh->version, x->add, x->nadd,
 									 x->drop, x->ndrop, &x->version));
 	x->trash = t = flowi_trash_alloc(env, x->ndrop);
 	if (t == NULL && x->ndrop > 0)
 		FLOW_GOTO(FLOW_NOMEM);
-	FLOW_GOTO(flowi_edit_create(env, &edit));
 	for (uint32_t i = 0; i < x->ndrop; i++, t = t->next)
 	{
 		t->id = x->drop[i]->info.id;
@@ -265,7 +245,6 @@ log_exchange(Exchange *x)
 	FLOW_GOTO(env->log_sync(env));
 	st = flowi_version_log_edit(db, edit);
 out:
-	flowi_edit_free(edit);
 	return st;
 }
 
@@ -297,11 +276,11 @@ publish(const Exchange *x)
 }
 
 /* A reference of our own keeps add alive when the version-to-be is given up. */
-FlowStatus
-flowi_version_replace(FlowDb *db, FlowSst *const *add, uint32_t nadd,
-					  FlowSst *const *drop, uint32_t ndrop)
+static FlowStatus
+replace(FlowDb *db, FlowSst *const *add, uint32_t nadd, FlowSst *const *drop,
+		uint32_t ndrop, FlowEdit *edit)
 {
-	Exchange x = {db, add, nadd, drop, ndrop, NULL, NULL};
+	Exchange x = {db, add, nadd, drop, ndrop, edit, NULL, NULL};
 	FlowStatus st;
 
 	FLOW_ASSERT(db->sh->busy);
@@ -318,4 +297,26 @@ flowi_version_replace(FlowDb *db, FlowSst *const *add, uint32_t nadd,
 	for (uint32_t i = 0; i < nadd; i++)
 		atomic_fetch_sub(&add[i]->refs, 1);
 	return st;
+}
+
+FlowStatus
+flowi_version_replace(FlowDb *db, FlowSst *const *add, uint32_t nadd,
+					  FlowSst *const *drop, uint32_t ndrop)
+{
+	FlowEdit *edit = NULL;
+	FlowStatus st = flowi_version_repair(db);
+
+	if (st == FLOW_OK)
+		st = flowi_edit_create(db->env, &edit);
+	if (st == FLOW_OK)
+		st = replace(db, add, nadd, drop, ndrop, edit);
+	flowi_edit_free(edit);
+	return st;
+}
+
+FlowStatus
+flowi_version_remove(FlowDb *db, FlowSst *const *drop, uint32_t ndrop,
+					 FlowEdit *edit)
+{
+	return replace(db, NULL, 0, drop, ndrop, edit);
 }

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 
 #include "active.h"
+#include "drop.h"
+#include "record.h"
 #include "store.h"
 
 /* ------------------------------------------------------------ one record */
@@ -28,7 +30,8 @@
 static bool
 is_full(const FlowDbShared *sh)
 {
-	return atomic_load(&sh->active->bytes) >= sh->options.memtable_bytes ||
+	return atomic_load(&sh->active->bytes) >=
+			   (uint64_t) flowi_live(sh, FLOW_SETTING_MEMTABLE_BYTES) ||
 		   atomic_load(&sh->active->txns) >= sh->memtable_txns;
 }
 
@@ -36,7 +39,9 @@ is_full(const FlowDbShared *sh)
 static bool
 may_freeze(const FlowDbShared *sh)
 {
-	return atomic_load(&sh->nfrozen) < FLOW_MAX(sh->options.max_frozen, 1);
+	int64_t max = flowi_live(sh, FLOW_SETTING_MAX_FROZEN);
+
+	return atomic_load(&sh->nfrozen) < FLOW_MAX(max, 1);
 }
 
 /* Is there more unflushed data than is allowed? */
@@ -170,14 +175,6 @@ flowi_write_record_if(FlowDb *db, const void *rec, size_t rec_bytes,
 	return FLOW_OK;
 }
 
-FlowStatus
-flowi_write_record(FlowDb *db, const void *rec, size_t rec_bytes,
-				   const FlowBatchHeader *hdr, const uint8_t *payload)
-{
-	return flowi_write_record_if(db, rec, rec_bytes, hdr, payload,
-								 FLOW_SYNC_DEFAULT, NULL, NULL);
-}
-
 /* ------------------------------------------------------------------ redo */
 
 static FlowStatus
@@ -217,6 +214,21 @@ redo_store(FlowDb *db, const void *rec, size_t rec_bytes, uint64_t start,
 	return FLOW_OK;
 }
 
+/* As a definition: a position of the log that a flush has to pass. */
+static FlowStatus
+redo_drop(FlowDb *db, const void *rec, size_t rec_bytes, uint64_t start,
+		  uint64_t end)
+{
+	FlowDropInfo info;
+
+	FLOW_TRY(flowi_drop_decode(rec, rec_bytes, &info));
+	FLOW_TRY(flowi_active_ensure(db));
+	FLOW_TRY(flowi_drops_enter(db->env, db->sh, &info, end));
+	flowi_active_expect(db, start);
+	flowi_active_applied(db, end);
+	return FLOW_OK;
+}
+
 FlowStatus
 flow_redo(FlowDb *db, const void *rec, size_t rec_bytes, uint64_t start,
 		  uint64_t end)
@@ -233,6 +245,8 @@ flow_redo(FlowDb *db, const void *rec, size_t rec_bytes, uint64_t start,
 	env->lock_acquire(env, &db->sh->write_lock, FLOW_LOCK_EXCLUSIVE);
 	if (kind == FLOW_RECORD_STORE)
 		st = redo_store(db, rec, rec_bytes, start, end);
+	else if (kind == FLOW_RECORD_DROP)
+		st = redo_drop(db, rec, rec_bytes, start, end);
 	else
 		st = redo_batch(db, rec, rec_bytes, start, end, &frozen);
 	if (st == FLOW_OK) /* it is in the log already */

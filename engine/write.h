@@ -13,9 +13,8 @@
 typedef FlowStatus (*FlowWriteCheckFn)(FlowDb *db, void *arg);
 
 /*
- * flowi_write_record_if / flowi_write_record
- *		Log one finished BATCH record and apply it; the second form without a
- *		condition, and durable by default.
+ * flowi_write_record_if
+ *		Log one finished BATCH record and apply it.
  *
  * rec: what goes to the log; hdr, payload: the same batch, decoded (what
  * flowi_batch_finish gives).  All borrowed until return.
@@ -34,9 +33,5 @@ extern FlowStatus flowi_write_record_if(FlowDb *db, const void *rec,
 										const uint8_t *payload, FlowSync sync,
 										FlowWriteCheckFn check,
 										void *arg) FLOW_MUST_CHECK;
-extern FlowStatus flowi_write_record(FlowDb *db, const void *rec,
-									 size_t rec_bytes,
-									 const FlowBatchHeader *hdr,
-									 const uint8_t *payload) FLOW_MUST_CHECK;
 
 #endif /* FLOW_WRITE_H */

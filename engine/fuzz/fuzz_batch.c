@@ -10,6 +10,7 @@
 
 #include "../batch.h"
 #include "../memtable.h"
+#include "../record.h"
 #include "../region.h"
 
 /* Everything a cursor says about an operation, for comparing. */
@@ -249,6 +250,24 @@ check_store(FlowEnv *env, const uint8_t *data, size_t size)
 	env->free(env, rec);
 }
 
+static void
+check_drop(const uint8_t *data, size_t size)
+{
+	uint8_t rec[DROP_RECORD_MAX];
+	FlowDropInfo drop, again;
+	FlowStatus st = flowi_drop_decode(data, size, &drop);
+
+	fuzz_check_status(st);
+	if (st != FLOW_OK)
+		return;
+	FUZZ_CHECK(flowi_batch_store_ok(drop.store_id));
+	FUZZ_CHECK(flow_record_xid(data, size) == drop.xid);
+	FUZZ_CHECK(flowi_drop_decode(rec, flowi_drop_encode(rec, &drop), &again) ==
+			   FLOW_OK);
+	FUZZ_CHECK(again.store_id == drop.store_id && again.xid == drop.xid &&
+			   again.unless == drop.unless);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -262,6 +281,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(strlen(text) > 0 && strlen(text) < sizeof(text));
 	check_batch(env, data, size);
 	check_store(env, data, size);
+	check_drop(data, size);
 	fuzz_end();
 	return 0;
 }
@@ -331,6 +351,14 @@ fuzz_seed(CheckRandom *r, FuzzBytes *out)
 
 	if (check_below(r, 4) != 0)
 		seed_batch(r, env, out);
+	else if (check_below(r, 4) == 0)
+	{
+		uint8_t rec[DROP_RECORD_MAX];
+		FlowDropInfo drop = {1 + (uint32_t) check_below(r, 1000),
+							 check_random(r), check_below(r, 2)};
+
+		fuzz_bytes_set(out, rec, flowi_drop_encode(rec, &drop));
+	}
 	else
 	{
 		static const uint8_t blob[100] = {1, 2, 3};

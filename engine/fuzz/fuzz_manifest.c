@@ -162,6 +162,50 @@ see_store(void *arg, const FlowStoreInfo *s)
 }
 
 static FlowStatus
+see_drop(void *arg, const FlowDropInfo *d)
+{
+	Calls *c = arg;
+
+	c->n++;
+	note(c, d->store_id);
+	note(c, d->xid + d->unless);
+	return c->edit ? flowi_edit_drop(c->edit, d) : FLOW_OK;
+}
+
+static FlowStatus
+see_kept(void *arg, const FlowDropInfo *d)
+{
+	Calls *c = arg;
+
+	c->n++;
+	note(c, d->store_id + UINT64_C(1));
+	note(c, d->xid + d->unless);
+	return c->edit ? flowi_edit_kept(c->edit, d) : FLOW_OK;
+}
+
+static FlowStatus
+see_store_gone(void *arg, uint64_t id)
+{
+	Calls *c = arg;
+
+	c->n++;
+	FUZZ_CHECK(id > 0 && id <= UINT32_MAX);
+	note(c, id + 5);
+	return c->edit ? flowi_edit_store_gone(c->edit, (uint32_t) id) : FLOW_OK;
+}
+
+static FlowStatus
+see_next_store(void *arg, uint64_t id)
+{
+	Calls *c = arg;
+
+	c->n++;
+	FUZZ_CHECK(id > 0 && id <= UINT32_MAX);
+	note(c, id + 6);
+	return c->edit ? flowi_edit_next_store(c->edit, (uint32_t) id) : FLOW_OK;
+}
+
+static FlowStatus
 see_flushed(void *arg, uint64_t pos)
 {
 	Calls *c = arg;
@@ -192,6 +236,10 @@ replay(FlowEnv *env, const char *dir, Calls *c, FlowManifestPos *pos)
 		.gone = see_gone,
 		.txns = see_txns,
 		.store = see_store,
+		.drop = see_drop,
+		.kept = see_kept,
+		.store_gone = see_store_gone,
+		.next_store = see_next_store,
 		.flushed = see_flushed,
 		.next_id = see_next_id,
 	};
@@ -351,10 +399,12 @@ fill_edit(CheckRandom *r, FlowEdit *edit, uint64_t *idp)
 	FlowStoreInfo store = {1 + (uint32_t) check_below(r, 3), "store", 5,
 						   "blobblob", check_below(r, 8)};
 	const FlowTxnInfo txn = {5, 9, 77, 1, FLOW_TXN_COMMITTED};
+	const FlowDropInfo drop = {1 + (uint32_t) check_below(r, 3),
+							   check_below(r, 100), check_below(r, 2)};
 	uint64_t n = 1 + check_below(r, 5);
 
 	for (uint64_t i = 0; i < n; i++)
-		switch (check_below(r, 8))
+		switch (check_below(r, 10))
 		{
 			case 0:
 				FLOW_TRY(flowi_edit_remove_sst(edit, check_below(r, 10)));
@@ -375,6 +425,14 @@ fill_edit(CheckRandom *r, FlowEdit *edit, uint64_t *idp)
 			case 5:
 				FLOW_TRY(flowi_edit_trash(edit, check_below(r, 10)));
 				FLOW_TRY(flowi_edit_gone(edit, check_below(r, 10)));
+				break;
+			case 6:
+				FLOW_TRY(flowi_edit_drop(edit, &drop));
+				FLOW_TRY(flowi_edit_next_store(edit, 9));
+				break;
+			case 7:
+				FLOW_TRY(flowi_edit_kept(edit, &drop));
+				FLOW_TRY(flowi_edit_store_gone(edit, drop.store_id));
 				break;
 			default:
 				FLOW_TRY(add_sst(r, edit, (*idp)++));

@@ -10,6 +10,7 @@
 #include "../batch.h"
 #include "../coding.h"
 #include "../env_posix.h"
+#include "../record.h"
 
 #define MAX_OPS 200
 
@@ -515,6 +516,50 @@ test_store(FlowEnv *env)
 	check_passed("store records");
 }
 
+static void
+check_drop(const FlowDropInfo *drop, const char *text)
+{
+	uint8_t rec[DROP_RECORD_MAX];
+	size_t n = flowi_drop_encode(rec, drop);
+	FlowDropInfo got;
+	char desc[100];
+
+	CHECK(n <= sizeof(rec));
+	CHECK_OK(flowi_drop_decode(rec, n, &got));
+	CHECK(got.store_id == drop->store_id && got.xid == drop->xid &&
+		  got.unless == drop->unless);
+	CHECK(flow_record_xid(rec, n) == drop->xid);
+	flow_record_desc(rec, n, desc, sizeof(desc));
+	CHECK(strcmp(desc, text) == 0);
+	for (size_t len = 0; len < n; len++)
+		CHECK_STATUS(flowi_drop_decode(rec, len, &got), FLOW_CORRUPT);
+	for (size_t at = 0; at < n; at++)
+		for (unsigned k = 0; k < 256; k++)
+		{
+			uint8_t copy[DROP_RECORD_MAX];
+			FlowStatus st;
+
+			memcpy(copy, rec, n);
+			copy[at] = (uint8_t) k;
+			st = flowi_drop_decode(copy, n, &got);
+			CHECK(st == FLOW_OK || st == FLOW_CORRUPT || st == FLOW_MISMATCH);
+			CHECK(st != FLOW_OK || flowi_batch_store_ok(got.store_id));
+			flow_record_desc(copy, n, desc, sizeof(desc));
+		}
+}
+
+static void
+test_drop(void)
+{
+	check_drop(&(FlowDropInfo){7, 1234567, false},
+			   "drop: store id 7, by xid 1234567");
+	check_drop(&(FlowDropInfo){7, 3, true}, "drop: store id 7, unless xid 3");
+	check_drop(&(FlowDropInfo){UINT32_MAX - 1, UINT64_MAX, true},
+			   "drop: store id 4294967294, unless xid 18446744073709551615");
+	check_drop(&(FlowDropInfo){1, 0, false}, "drop: store id 1, by xid 0");
+	check_passed("drop records");
+}
+
 /* Coding of integers: the edges, and what is cut or too long. */
 static void
 test_varint(CheckRandom *r)
@@ -561,6 +606,7 @@ main(int argc, char **argv)
 	test_tombs(env);
 	test_no_memory(env);
 	test_store(env);
+	test_drop();
 	flow_env_posix_free(env);
 	return 0;
 }

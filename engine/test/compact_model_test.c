@@ -305,7 +305,7 @@ test_model(CheckRandom *r, FlowPolicyKind kind)
 	flush(&m.t);
 	flow_maintenance_cancel(m.t.db);
 	model_step_status(flow_resolve_step(m.t.db));
-	m.t.sh->options.merge_threshold = 1;
+	atomic_store(&m.t.sh->live[FLOW_SETTING_MERGE_THRESHOLD], 1);
 	while (m.t.sh->version->nssts > 1)
 		CHECK(compact(&m.t, m.s));
 	if (m.t.sh->version->nssts > 0)

@@ -38,7 +38,7 @@ test_basics(void)
 	CHECK(stats_of(&t).sstables_made == 1 && stats_of(&t).merge_rows == 50);
 	CHECK(count_orphans(&t) == 0);
 	CHECK(!compact(&t, s));
-	t.sh->options.merge_threshold = 1;
+	atomic_store(&t.sh->live[FLOW_SETTING_MERGE_THRESHOLD], 1);
 	CHECK(compact(&t, s) && t.sh->version->nssts == 1);
 	CHECK_TEXT(test_get(&t, &(FlowScanSpec){.store_id = s}, "compact_7-3", 703),
 			   "v");
@@ -100,7 +100,7 @@ test_effects(void)
 	CHECK(stats_of(&t).range_tombstones == 1);
 	while (compact(&t, s))
 		;
-	t.sh->options.merge_threshold = 1;
+	atomic_store(&t.sh->live[FLOW_SETTING_MERGE_THRESHOLD], 1);
 	while (t.sh->version->nssts > 0)
 		CHECK(compact(&t, s));
 	CHECK(count_orphans(&t) == 0);

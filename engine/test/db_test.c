@@ -824,6 +824,77 @@ test_store_stats(void)
 	check_passed("store statistics");
 }
 
+static uint64_t
+count_keys(TestDb *t, uint32_t s)
+{
+	FlowStoreStats stats;
+
+	flow_store_stats(t->db, s, &stats);
+	return stats.keys;
+}
+
+/* Write n records of nkeys keys, at times from ts on. */
+static void
+put_series(TestDb *t, uint32_t s, int n, int nkeys, int64_t ts)
+{
+	for (int i = 0; i < n; i++)
+	{
+		char key[16];
+		FlowRecord r;
+
+		snprintf(key, sizeof(key), "k%05d", i % nkeys);
+		r = test_record(key, ts + i, "value");
+		CHECK_OK(flow_write_batch(t->db, s, &r, 1, NULL));
+	}
+}
+
+static void
+test_key_count(void)
+{
+	TestDb t;
+	uint32_t few, many;
+
+	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
+	few = test_store(&t, "few");
+	CHECK(count_keys(&t, few) == 0);
+	put_series(&t, few, 100, 100, 0);
+	CHECK(count_keys(&t, few) == 100); /* counted one by one */
+	put_series(&t, few, 4000, 20, 1000);
+	CHECK_OK(flow_flush(t.db, NULL));
+	CHECK(count_keys(&t, few) == 100);
+	/* keys that come again count once; in memory a few are skipped through */
+	put_series(&t, few, 4000, 20, 10000);
+	CHECK(count_keys(&t, few) >= 100 && count_keys(&t, few) <= 105);
+	CHECK_OK(flow_flush(t.db, NULL));
+	put_series(&t, few, 10, 10, 20000);
+	CHECK(count_keys(&t, few) >= 100 && count_keys(&t, few) <= 105);
+	test_close(&t);
+
+	/* too many to be looked at one by one, with many records each, or few */
+	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
+	many = test_store(&t, "many");
+	put_series(&t, many, 30000, 100, 0);
+	CHECK(count_keys(&t, many) >= 50 && count_keys(&t, many) <= 200);
+	test_close(&t);
+	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
+	many = test_store(&t, "many");
+	put_series(&t, many, 3000, 1000, 0);
+	CHECK(count_keys(&t, many) >= 900 && count_keys(&t, many) <= 1100);
+	test_close(&t);
+
+	/* keys of their own in every file add up */
+	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
+	many = test_store(&t, "many");
+	for (int file = 0; file < 3; file++)
+	{
+		put_series(&t, many, 1000, 1000, file);
+		CHECK_OK(flow_flush(t.db, NULL));
+	}
+	CHECK(count_keys(&t, many) == 3000);
+	test_close(&t);
+	check_passed("numbers of keys");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -848,5 +919,6 @@ main(int argc, char **argv)
 	test_damaged();
 	test_manifest_ahead();
 	test_store_stats();
+	test_key_count();
 	return 0;
 }

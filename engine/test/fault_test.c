@@ -2,7 +2,8 @@
  * fault_test.c
  *	  Everything that can fail fails once; the machine dies at every call.
  *
- * One workload of writes, deletions, flushes, merges, GC and manifest turns
+ * One workload of writes, deletions, flushes, merges, GC, manifest turns,
+ * settings, and a store that comes and goes
  * runs on a database as an embedder has it, with its file log:
  *	 - once for each call of each kind (write, fsync, rename, unlink, open,
  *	   truncate, allocation), which fails, the rest going well;
@@ -33,6 +34,9 @@ static uint32_t store;
 typedef struct Model
 {
 	uint32_t cell[CELLS];
+	uint32_t guest; /* of the one row of store "guest", as above */
+	int64_t bits;	/* for bloom filters, 0: not set */
+	int64_t policy; /* of the store, and 1; 0: not set */
 } Model;
 
 typedef enum StepKind
@@ -40,6 +44,10 @@ typedef enum StepKind
 	STEP_PUT,	 /* some cells get the step's number */
 	STEP_DEAD,	 /* the same, expired: whole SSTables of them for the GC */
 	STEP_DELETE, /* a tombstone for each of some cells */
+	STEP_GUEST,	 /* store "guest" gets its row, and begins if need be */
+	STEP_DROP,	 /* it is dropped, if it is there */
+	STEP_SET,	 /* settings change */
+	STEP_POLICY, /* and the store's policy */
 	STEP_RANGE,	 /* a range tombstone */
 	STEP_FLUSH,
 	STEP_COMPACT,
@@ -78,10 +86,21 @@ make_steps(void)
 				add_step(STEP_RANGE, 9 + round * 3, 14, 1);
 			add_step(STEP_FLUSH, 0, 0, 0);
 		}
+		add_step(STEP_GUEST, 0, 0, 0);
+		add_step(STEP_SET, 0, 0, 0);
+		add_step(STEP_POLICY, 0, 0, 0);
 		add_step(STEP_DEAD, 40 + round, 3, 2);
 		add_step(STEP_FLUSH, 0, 0, 0);
 		add_step(round == 1 ? STEP_STEP : STEP_COMPACT, 0, 0, 0);
 		add_step(STEP_GC, 0, 0, 0);
+		if (round < 2)
+			add_step(STEP_DROP, 0, 0, 0);
+		if (round == 1) /* once in memory only */
+		{
+			add_step(STEP_GUEST, 0, 0, 0);
+			add_step(STEP_DROP, 0, 0, 0);
+		}
+		add_step(STEP_SET, 0, 0, 0);
 		add_step(STEP_PUT, round * 3, 20, 1); /* stays in the log */
 	}
 }
@@ -98,13 +117,40 @@ is_write(const Step *s)
 	return s->kind <= STEP_RANGE;
 }
 
+/* What a step sets; each one something else than the one before. */
+static int64_t
+bits_of(uint32_t no)
+{
+	return no % 4 == 3 ? 0 : 5 + (int64_t) (no % 50);
+}
+
+static int64_t
+policy_of(uint32_t no)
+{
+	return (int64_t) (no % 4);
+}
+
 static void
 apply(Model *m, uint32_t no)
 {
 	const Step *s = &steps[no];
 
+	if (s->kind == STEP_GUEST || s->kind == STEP_DROP)
+		m->guest = s->kind == STEP_GUEST ? no + 1 : 0;
+	if (s->kind == STEP_SET)
+		m->bits = bits_of(no);
+	if (s->kind == STEP_POLICY)
+		m->policy = policy_of(no);
 	for (uint32_t i = 0; i < s->n; i++)
 		m->cell[cell_of(s, i)] = s->kind == STEP_PUT ? no + 1 : 0;
+}
+
+/* Settings that are as they shall be are not written. */
+static bool
+is_set(const Model *m, uint32_t no)
+{
+	return (steps[no].kind == STEP_SET && m->bits == bits_of(no)) ||
+		   (steps[no].kind == STEP_POLICY && m->policy == policy_of(no));
 }
 
 /* ------------------------------------------------------------- the database */
@@ -165,6 +211,44 @@ delete_cells(const Step *s)
 }
 
 static FlowStatus
+write_guest(uint32_t no)
+{
+	char value[16];
+	FlowRecord r;
+	uint32_t id;
+	FlowStatus st = flow_store_find(t.db, "guest", &id, NULL, NULL);
+
+	if (st == FLOW_NOTFOUND)
+		st = flow_store_define(t.db, "guest", NULL, 0, &id);
+	if (st != FLOW_OK)
+		return st;
+	snprintf(value, sizeof(value), "%u", no + 1);
+	r = test_record("guest", 1, value);
+	return flow_write_batch(t.db, id, &r, 1, NULL);
+}
+
+static FlowStatus
+drop_guest(void)
+{
+	uint32_t id;
+	FlowStatus st = flow_store_find(t.db, "guest", &id, NULL, NULL);
+
+	/* one that is not there cannot be told from one without its row */
+	return st == FLOW_OK ? flow_store_drop(t.db, id, 0) : st;
+}
+
+static FlowStatus
+set_bits(int64_t bits)
+{
+	FlowSettings settings = {0};
+
+	if (bits != 0)
+		settings.given = 1u << FLOW_SETTING_BLOOM_BITS;
+	settings.value[FLOW_SETTING_BLOOM_BITS] = bits;
+	return flow_configure(t.db, &settings);
+}
+
+static FlowStatus
 run_step(uint32_t no)
 {
 	const Step *s = &steps[no];
@@ -185,6 +269,14 @@ run_step(uint32_t no)
 			return st == FLOW_END ? FLOW_OK : st;
 		case STEP_GC:
 			return flow_gc(t.db, &purged);
+		case STEP_GUEST:
+			return write_guest(no);
+		case STEP_DROP:
+			return drop_guest();
+		case STEP_SET:
+			return set_bits(bits_of(no));
+		case STEP_POLICY:
+			return flow_configure_store(t.db, store, (int) policy_of(no) - 1);
 		case STEP_RANGE:
 			return delete_cells(s);
 		default:
@@ -252,6 +344,32 @@ end_case(void)
 
 /* ----------------------------------------------------------------- checking */
 
+static uint32_t
+guest_value(void)
+{
+	const char *value;
+	uint32_t id;
+	FlowStatus st = flow_store_find(t.db, "guest", &id, NULL, NULL);
+
+	if (st == FLOW_NOTFOUND)
+		return 0;
+	CHECK_OK(st);
+	value =
+		test_get(&t, &(FlowScanSpec){.store_id = id, .now = 1000}, "guest", 1);
+	return value ? (uint32_t) strtoul(value, NULL, 10) : 0;
+}
+
+static bool
+same_settings(const Model *m)
+{
+	int64_t bits;
+	int policy;
+
+	(void) flow_setting(t.db, FLOW_SETTING_BLOOM_BITS, &bits);
+	(void) flow_store_policy(t.db, store, &policy);
+	return bits == m->bits && policy + 1 == m->policy;
+}
+
 static bool
 same_rows(const Model *m)
 {
@@ -288,7 +406,13 @@ same_rows(const Model *m)
 	flow_scan_close(scan);
 	while (at < CELLS && m->cell[at] == 0)
 		at++;
-	return same && at == CELLS;
+	return same && at == CELLS && guest_value() == m->guest;
+}
+
+static bool
+same_all(const Model *m)
+{
+	return same_rows(m) && same_settings(m);
 }
 
 static FlowStatus
@@ -393,13 +517,17 @@ run_workload(Outcome *o, Model *state)
 			continue;
 		}
 		st = run_step(no);
+		if (st == FLOW_NOTFOUND) /* there is nothing to drop */
+			continue;
 		if (st != FLOW_OK)
 			note_failure(o, no, st);
 		else if (is_write(&steps[no]))
 		{
 			/* nothing is accepted once the log has failed */
-			CHECK(!o->in_doubt);
-			apply(&o->acked, no);
+			CHECK(!o->in_doubt || is_set(&o->acked, no) ||
+				  is_set(&o->maybe, no));
+			if (!o->in_doubt)
+				apply(&o->acked, no);
 		}
 	}
 }
@@ -413,18 +541,18 @@ check_reopened(const Outcome *o)
 
 	CHECK_OK(open_db());
 	check_files();
-	if (!same_rows(&o->acked))
+	if (!same_all(&o->acked))
 	{
 		CHECK(o->in_doubt);
-		CHECK(same_rows(&o->maybe));
+		CHECK(same_all(&o->maybe));
 		state = o->maybe;
 	}
 	run_workload(&again, &state);
 	CHECK(!again.failed);
-	CHECK(same_rows(&again.acked));
+	CHECK(same_all(&again.acked));
 	close_db();
 	CHECK_OK(open_db());
-	CHECK(same_rows(&again.acked));
+	CHECK(same_all(&again.acked));
 	check_files();
 	close_db();
 }
@@ -436,7 +564,7 @@ static const char *const op_names[FLOW_POSIX_NOPS] = {
 static bool
 fail_once(FlowPosixOp op, uint64_t nth, int err_no)
 {
-	Model empty = {{0}};
+	Model empty = {.guest = 0};
 	Outcome o;
 	uint64_t before;
 
@@ -451,8 +579,10 @@ fail_once(FlowPosixOp op, uint64_t nth, int err_no)
 		end_case();
 		return false;
 	}
-	/* a reader sees what was acknowledged, and nothing that was refused */
+	/* a reader sees what was acknowledged, and nothing that was refused; but
+	 * settings that may have been logged count at once */
 	CHECK(same_rows(&o.acked));
+	CHECK(o.in_doubt || same_settings(&o.acked));
 	close_db();
 	check_reopened(&o);
 	end_case();
@@ -477,7 +607,7 @@ test_fail_once(FlowPosixOp op, int err_no, uint64_t every)
 static bool
 fail_open(FlowPosixOp op, uint64_t nth, int err_no)
 {
-	Model state = {{0}};
+	Model state = {.guest = 0};
 	Outcome o;
 	uint64_t before;
 	bool reached;
@@ -497,7 +627,7 @@ fail_open(FlowPosixOp op, uint64_t nth, int err_no)
 	reached = flow_env_posix_calls(t.env, op) - before >= nth;
 	if (st == FLOW_OK)
 	{
-		CHECK(same_rows(&o.acked));
+		CHECK(same_all(&o.acked));
 		close_db();
 	}
 	else
@@ -624,7 +754,7 @@ take_hooks(void)
 static bool
 die_at(uint64_t nth, bool lose)
 {
-	Model empty = {{0}};
+	Model empty = {.guest = 0};
 	Outcome o;
 	bool died;
 

@@ -141,6 +141,34 @@ see_store(void *arg, const FlowStoreInfo *store)
 }
 
 static FlowStatus
+see_drop(void *arg, const FlowDropInfo *d)
+{
+	note(arg, "drop %u %" PRIu64 " %d\n", d->store_id, d->xid, d->unless);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_kept(void *arg, const FlowDropInfo *d)
+{
+	note(arg, "kept %u %" PRIu64 " %d\n", d->store_id, d->xid, d->unless);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_store_gone(void *arg, uint64_t id)
+{
+	note(arg, "store gone %" PRIu64 "\n", id);
+	return FLOW_OK;
+}
+
+static FlowStatus
+see_next_store(void *arg, uint64_t id)
+{
+	note(arg, "next store %" PRIu64 "\n", id);
+	return FLOW_OK;
+}
+
+static FlowStatus
 see_flushed(void *arg, uint64_t pos)
 {
 	note(arg, "flushed %" PRIu64 "\n", pos);
@@ -162,6 +190,10 @@ replay(Journal *j, FlowManifestPos *pos)
 							 .remove_sst = see_remove,
 							 .txns = see_txns,
 							 .store = see_store,
+							 .drop = see_drop,
+							 .kept = see_kept,
+							 .store_gone = see_store_gone,
+							 .next_store = see_next_store,
 							 .flushed = see_flushed,
 							 .next_id = see_next_id,
 							 .trash = see_trash,
@@ -300,13 +332,27 @@ add_random_field(CheckRandom *r, FlowEdit *edit, Journal *j)
 						   .blob = "schema\0schema",
 						   .blob_bytes = check_below(r, 14)};
 	uint64_t number = any_number(r);
+	const FlowDropInfo drop = {1 + (uint32_t) check_below(r, 9), any_number(r),
+							   check_below(r, 2)};
 	uint32_t ntxns;
 
 	store.name_bytes = (uint32_t) strlen(store.name);
-	switch (check_below(r, 8))
+	switch (check_below(r, 12))
 	{
 		case 0:
 			return add_random_sst(r, edit, j);
+		case 8:
+			FLOW_TRY(flowi_edit_drop(edit, &drop));
+			return see_drop(j, &drop);
+		case 9:
+			FLOW_TRY(flowi_edit_kept(edit, &drop));
+			return see_kept(j, &drop);
+		case 10:
+			FLOW_TRY(flowi_edit_store_gone(edit, drop.store_id));
+			return see_store_gone(j, drop.store_id);
+		case 11:
+			FLOW_TRY(flowi_edit_next_store(edit, drop.store_id));
+			return see_next_store(j, drop.store_id);
 		case 1:
 			FLOW_TRY(flowi_edit_remove_sst(edit, number));
 			return see_remove(j, number);

@@ -282,8 +282,15 @@ check_newest(FlowMemtable *mt, CheckRandom *r)
 				(no < tombs[k].hi || tombs[k].hi == 0) &&
 				tombs[k].ts_lo <= ts && ts <= tombs[k].ts_hi)
 				seq = FLOW_MAX(seq, tombs[k].seq);
-		CHECK(flowi_memtable_newest(mt, store, key, put_key(no, key), ts) ==
-			  seq);
+		FlowSince q = {.store_id = store,
+					   .key = key,
+					   .key_bytes = put_key(no, key),
+					   .ts = ts};
+
+		q.from = seq;
+		CHECK(flowi_memtable_since(mt, &q) == (seq > 0));
+		q.from = seq + 1;
+		CHECK(!flowi_memtable_since(mt, &q));
 	}
 }
 

@@ -7,7 +7,6 @@
  *-------------------------------------------------------------------------
  */
 #include "../active.h"
-#include "../newest.h"
 #include "../txbuf.h"
 #include "dbtest.h"
 
@@ -1044,48 +1043,6 @@ test_horizon(void)
 	check_passed("the horizon of expiry, and rows counted");
 }
 
-static uint64_t
-newest(const char *key, int64_t ts)
-{
-	uint64_t seq;
-
-	CHECK_OK(flowi_newest_seq(t.db, store, key, strlen(key), ts, &seq));
-	return seq;
-}
-
-static void
-test_newest(void)
-{
-	uint64_t p;
-
-	open_all();
-	CHECK(newest("a", 0) == 0);
-	test_put(&t, store, "a", 0, "v");
-	CHECK(newest("a", 0) == t.log[t.nlog - 1].start);
-	CHECK(newest("a", 1) == 0 && newest("", 0) == 0 && newest("b", 0) == 0);
-	CHECK_OK(flow_freeze(t.db, UINT64_MAX));
-	CHECK(newest("a", 0) == t.log[t.nlog - 1].start);
-	p = atomic_load(&t.sh->visible_end);
-	CHECK(newest("a", 0) < p);
-	test_put_xid(&t, store, "a", 0, "w", 1);
-	CHECK(newest("a", 0) >= p && newest("a", 0) == t.log[t.nlog - 1].start);
-	/* under the write lock, before anybody sees it */
-	t.env->log_commit = commit_later;
-	delete_range(store, "a", "b", 0, 0);
-	t.env->log_commit = NULL;
-	CHECK_OK(flowi_active_enter(t.db, 0, FLOW_SYNC_DEFAULT));
-	CHECK(newest("a", 0) == t.log[t.nlog - 1].start);
-	CHECK(newest("ab", 0) == newest("a", 0) && newest("b", 0) == 0);
-	CHECK(newest("ab", 1) == 0);
-	flowi_active_leave(t.db, false);
-	commit_no[1] = ++commits;
-	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(newest("a", 0) == 0);
-	CHECK(atomic_load(&t.sh->flushed_pos) > p);
-	test_close(&t);
-	check_passed("the newest write in memory");
-}
-
 int
 main(int argc, char **argv)
 {
@@ -1099,7 +1056,6 @@ main(int argc, char **argv)
 	test_many();
 	test_bounds();
 	test_horizon();
-	test_newest();
 	test_model(argc > 2 ? strtoull(argv[2], NULL, 0) : 200);
 	return 0;
 }

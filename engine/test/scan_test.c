@@ -305,6 +305,7 @@ test_lazy(void)
 	TestDb t;
 	uint32_t s;
 	FlowScanSpec spec = {.now = INT64_MIN};
+	FlowScanStats missed = {0};
 	const FlowVector *vec;
 	FlowScan *scan;
 
@@ -348,6 +349,28 @@ test_lazy(void)
 	CHECK_OK(flow_scan_next(scan, 0, &vec));
 	CHECK(vec->nrows == 10 && flow_scan_stats(scan)->ssts_read == 1);
 	CHECK(flow_scan_stats(scan)->ssts_skipped == 19);
+	CHECK(flow_scan_stats(scan)->ssts_skipped_time == 19);
+	flow_scan_close(scan);
+
+	spec.key_hi = (FlowKeyBound){FLOW_INCLUSIVE, "k0010", 5};
+	spec.ts_lo.ts = spec.ts_hi.ts = 5;
+	CHECK_OK(flow_scan_open(t.db, &spec, &scan));
+	CHECK_OK(flow_scan_next(scan, 0, &vec));
+	CHECK(vec->nrows == 11 && flow_scan_stats(scan)->ssts_read == 2);
+	CHECK(flow_scan_stats(scan)->ssts_skipped == 18);
+	CHECK(flow_scan_stats(scan)->ssts_skipped_time == 9);
+	flow_scan_close(scan);
+
+	/* a lookup that finds nothing tells what it read, too */
+	spec.missed = &missed;
+	CHECK_STATUS(flow_get(t.db, &spec, "k0003", 5, 50, &scan, &vec),
+				 FLOW_NOTFOUND);
+	CHECK(missed.ssts_skipped == 20 && missed.ssts_skipped_time == 20);
+	CHECK_STATUS(flow_get(t.db, &spec, "k0015", 5, 4, &scan, &vec),
+				 FLOW_NOTFOUND);
+	CHECK(missed.ssts_skipped == 40 && missed.ssts_skipped_time == 39);
+	CHECK_OK(flow_get(t.db, &spec, "k0003", 5, 4, &scan, &vec));
+	CHECK(missed.ssts_skipped == 40 && missed.ssts_read == 0);
 	flow_scan_close(scan);
 	test_close(&t);
 	check_passed("files are opened when they are needed");

@@ -151,8 +151,9 @@ apply(const FlowBatchHeader *hdr, const FlowBatchCursor *c)
 }
 
 FlowStatus
-flowi_write_record(FlowDb *db, const void *rec, size_t rec_bytes,
-				   const FlowBatchHeader *hdr, const uint8_t *payload)
+flowi_write_record_if(FlowDb *db, const void *rec, size_t rec_bytes,
+					  const FlowBatchHeader *hdr, const uint8_t *payload,
+					  FlowSync sync, FlowWriteCheckFn check, void *arg)
 {
 	FlowBatchCursor c;
 	FlowStatus st;
@@ -161,6 +162,7 @@ flowi_write_record(FlowDb *db, const void *rec, size_t rec_bytes,
 	void *owned;
 	FlowEnv *env = (FlowEnv *) db;
 
+	CHECK(sync == FLOW_SYNC_DEFAULT && check == NULL && arg != NULL);
 	if (check_below(pushed.random, 100) < pushed.busy_percent)
 		return FLOW_BUSY;
 	st = flowi_batch_open(env, rec, rec_bytes, &decoded, &decoded_payload,
@@ -378,14 +380,46 @@ check_iter(FlowTxBuf *buf, CheckRandom *r)
 		const ModelEntry *m =
 			model_row(store, ranks[at].key, ranks[at].ts, own_cid);
 
-		if (m == NULL)
+		if (m == NULL &&
+			model_row(store, ranks[at].key, ranks[at].ts, UINT32_MAX) == NULL)
 			continue;
 		CHECK(st == FLOW_OK);
-		check_rec(&it->cur, m);
+		if (m != NULL)
+			check_rec(&it->cur, m);
+		else
+			CHECK(it->cur.txn->state == FLOW_TXN_ABORTED &&
+				  it->cur.ts == ranks[at].ts);
 		st = it->next(it);
 	}
 	CHECK(st == FLOW_END);
 	it->free(it);
+}
+
+/* Every identity of a store, one by one. */
+static void
+check_find(FlowTxBuf *buf, CheckRandom *r)
+{
+	uint32_t store = (uint32_t) check_below(r, NSTORES);
+	uint32_t own_cid =
+		check_below(r, 2) ? UINT32_MAX : (uint32_t) check_below(r, 40);
+
+	for (int i = 0; i < NKEYS * NTIMES; i++)
+	{
+		const ModelEntry *m =
+			model_row(store, ranks[i].key, ranks[i].ts, own_cid);
+		uint8_t key[16];
+		FlowSeek to = {.key = key, .ts = ranks[i].ts};
+		FlowRec rec;
+		FlowStatus st;
+
+		to.key_bytes = make_key(ranks[i].key, key);
+		st = flowi_txbuf_find(buf, store + 1, own_cid, &to, &rec);
+		CHECK(st == (m ? FLOW_OK : FLOW_NOTFOUND));
+		if (m == NULL)
+			continue;
+		check_rec(&rec, m);
+		CHECK(flowi_txbuf_cid(buf, rec.seq) == m->cid);
+	}
 }
 
 /* ------------------------------------------------------------ operations */
@@ -528,8 +562,12 @@ run_random(FlowEnv *env, CheckRandom *r, uint32_t max_value, int rounds)
 				}
 				break;
 			case 3:
+				check_find(buf, r);
+				CHECK(generation == flowi_txbuf_generation(buf));
+				break;
 			case 4:
 			case 5:
+				check_find(buf, r);
 				check_iter(buf, r);
 				check_tombs(buf, r);
 				CHECK(generation == flowi_txbuf_generation(buf));
@@ -615,6 +653,12 @@ test_errors(FlowEnv *env)
 			st = flow_txbuf_add(buf, FLOW_PUT, 1 + i % 2, NULL, 0,
 								(i * 101 % 251) % NTIMES, FLOW_NEVER,
 								value_room, 100, 1, 1);
+		for (int64_t ts = 0; st == FLOW_OK && ts < NTIMES; ts++)
+		{
+			FlowRec rec;
+
+			st = flowi_txbuf_find(buf, 1, 2, &(FlowSeek){.ts = ts}, &rec);
+		}
 		if (st == FLOW_OK)
 			st = flowi_txbuf_iter(buf, 0, 2, false, &it);
 		if (it != NULL)
