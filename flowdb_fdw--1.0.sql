@@ -71,6 +71,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION flowdb_delete_range(regclass, text, text, text, text) IS
   'delete the rows of a FlowDB table from start to before end';
 
+CREATE FUNCTION flowdb_drop_store(server name, store text)
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION flowdb_drop_store(name, text) IS
+  'drop a store of a FlowDB server that no table shows';
+
 CREATE FUNCTION flowdb_server_stats(
   OUT server name,
   OUT records_written bigint,
@@ -137,7 +145,8 @@ CREATE FUNCTION flowdb_store_stats(
   OUT bytes bigint,
   OUT sstables integer,
   OUT ts_min bigint,
-  OUT ts_max bigint)
+  OUT ts_max bigint,
+  OUT orphan boolean)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;

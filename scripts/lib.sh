@@ -157,7 +157,8 @@ stop_server() # DATA [MODE]
 # descendants PID: PID and all processes below it; procps may be missing.
 descendants()
 {
-    cat /proc/[0-9]*/stat 2>/dev/null | awk -v root="$1" '
+    # A process that ends meanwhile must not fail the pipe.
+    { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v root="$1" '
         { pid = $1; sub(/^.*\) /, ""); children[$2] = children[$2] " " pid }
         function show(pid, list, n, i) {
             print pid

@@ -15,7 +15,7 @@ EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host, ts;
 EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host DESC, ts DESC;
 EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host DESC NULLS LAST, ts DESC NULLS LAST;
 EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host;
-EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host, ts DESC;
+EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host, ts DESC LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host, ts, v;
 EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY ts;
 EXPLAIN (COSTS OFF) SELECT * FROM f ORDER BY host COLLATE "en-x-icu";
@@ -77,6 +77,14 @@ SELECT * FROM m WHERE region = 'r1' ORDER BY host DESC, ts DESC LIMIT 2;
 SELECT * FROM m WHERE region = 'r1' AND host = '\x03' ORDER BY ts LIMIT 2;
 SELECT * FROM m WHERE region >= 'r1' AND region < 'r2' ORDER BY region, host, ts LIMIT 2;
 SELECT * FROM m WHERE region ^@ 'r' AND host = '\x03' ORDER BY region DESC, ts DESC LIMIT 2;
+-- For a merge join two key columns that equal each other are one.
+CREATE FOREIGN TABLE two (k1 text COLLATE "C", k2 text COLLATE "C", ts bigint) SERVER ord
+  OPTIONS (key_columns 'k1,k2', time_column 'ts');
+INSERT INTO two SELECT 'a' || i % 2, 'a' || i % 3, i FROM generate_series(1, 12) i;
+SELECT count(*) FROM two x LEFT JOIN two y USING (k1, k2, ts) WHERE x.k1 = x.k2;
+DROP FOREIGN TABLE two;
+-- A collation that cannot be determined is an error of the executor's.
+SELECT count(*) FROM f WHERE host = (SELECT 'a'::text COLLATE "POSIX") AND false;
 DROP TABLE p;
 DROP TABLE h;
 DROP SERVER ord CASCADE;

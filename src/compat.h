@@ -20,6 +20,7 @@
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"
+#include "optimizer/paths.h"
 #endif
 
 /* The variables of varsup.c and a startup function have other names. */
@@ -30,12 +31,39 @@
 #define HandleStartupProcInterrupts ProcessStartupProcInterrupts
 #endif
 
+/* Stands in front of the declaration of what does not return. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* How a pathkey tells its direction. */
 #if PG_VERSION_NUM >= 180000
 #define FLOWDB_PATHKEY_DESCENDS(pk) ((pk)->pk_cmptype == COMPARE_GT)
+#define FLOWDB_SORT_ASCENDING COMPARE_LT
 #else
+#define FLOWDB_SORT_ASCENDING BTLessStrategyNumber
 #define FLOWDB_PATHKEY_DESCENDS(pk) \
 	((pk)->pk_strategy == BTGreaterStrategyNumber)
+#endif
+
+/* Children's members of an equivalence class stand apart from it in 18. */
+#if PG_VERSION_NUM >= 180000
+static inline EquivalenceMemberIterator
+flowdb_begin_members(EquivalenceClass *ec, Relids relids)
+{
+	EquivalenceMemberIterator it;
+
+	setup_eclass_member_iterator(&it, ec, relids);
+	return it;
+}
+#define flowdb_foreach_member(em, ec, relids)                                  \
+	for (EquivalenceMemberIterator it_ = flowdb_begin_members((ec), (relids)); \
+		 ((em) = eclass_member_iterator_next(&it_)) != NULL;)
+#else
+#define flowdb_foreach_member(em, ec, relids)                           \
+	for (int at_ = 0; at_ < list_length((ec)->ec_members) &&            \
+					  ((em) = list_nth((ec)->ec_members, at_)) != NULL; \
+		 at_++)
 #endif
 
 /* The launcher's transaction lasts as long as the server does. */
@@ -51,6 +79,14 @@
 #define FLOWDB_PROC_LXID(proc) ((proc)->vxid.lxid)
 #else
 #define FLOWDB_PROC_LXID(proc) ((proc)->lxid)
+#endif
+
+/* Is the user the owner of the relation? */
+#if PG_VERSION_NUM >= 160000
+#define FLOWDB_OWNS_RELATION(relid, user) \
+	object_ownercheck(RelationRelationId, relid, user)
+#else
+#define FLOWDB_OWNS_RELATION(relid, user) pg_class_ownercheck(relid, user)
 #endif
 
 /* A process's number, from 0. */
@@ -76,6 +112,29 @@
 	root, rel, target, rows, startup, total, pathkeys, outer, outerpath, priv) \
 	create_foreignscan_path(root, rel, target, rows, startup, total, pathkeys, \
 							outer, outerpath, priv)
+#endif
+
+/* How long an array will be: an integer without the planner's view in 15. */
+#if PG_VERSION_NUM >= 170000
+#define FLOWDB_ARRAY_LENGTH(root, node) estimate_array_length(root, node)
+#else
+#define FLOWDB_ARRAY_LENGTH(root, node) ((double) estimate_array_length(node))
+#endif
+
+/* 18 asks whether it is for an ANALYZE. */
+#if PG_VERSION_NUM >= 180000
+#define FLOWDB_VACUUM_DELAY() vacuum_delay_point(true)
+#else
+#define FLOWDB_VACUUM_DELAY() vacuum_delay_point()
+#endif
+
+/* Privileges of a query moved out of its range table in 16. */
+#if PG_VERSION_NUM >= 160000
+#define FLOWDB_CHECK_PERMISSIONS(query) \
+	((void) ExecCheckPermissions((query)->rtable, (query)->rteperminfos, true))
+#else
+#define FLOWDB_CHECK_PERMISSIONS(query) \
+	((void) ExecCheckRTPerms((query)->rtable, true))
 #endif
 
 #endif /* FLOWDB_COMPAT_H */

@@ -2,9 +2,12 @@
  * cost.c
  *	  Estimates for the planner, from the engine's counters.
  *
- * Nobody runs ANALYZE on these tables, so that there are no statistics on
- * keys.  What is known is the number of records and the span of time; the
- * rest is a model: as many series as rows in one, spread evenly over time.
+ * Nobody needs to run ANALYZE on these tables.  What is always known is the
+ * number of records and of keys, the span of time and the bytes of a record;
+ * the rest is a model: rows are spread evenly over keys and over time, and
+ * each key column has its share of the keys.  Where ANALYZE has left
+ * statistics on the key they tell more about it, but not about the time: of
+ * time series the newest rows matter, and those came after it.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -14,8 +17,11 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
 
 #include "fdw.h"
 
@@ -26,66 +32,120 @@
 #define TWO_SIDED 0.05
 
 /* What reading costs beside a sequential scan of a heap */
-#define ROW_FACTOR 0.5	 /* of cpu_tuple_cost: rows come by vectors */
-#define BYTES_FACTOR 0.5 /* of the raw bytes: blocks are compressed */
-#define OPEN_COST 0.02	 /* a source: find the place, read one block */
+#define ROW_FACTOR 0.5	   /* of cpu_tuple_cost: rows come by vectors */
+#define BYTES_FACTOR 0.5   /* of the raw bytes: blocks are compressed */
+#define OPEN_COST 0.02	   /* of a source: find the place */
+#define RANGE_COST 0.2	   /* a range, however few its rows */
+#define RANGE_BYTES 8192.0 /* of SSTables, that it reads at least */
+
+/* ---------------------------------------------------------------- counters */
 
 void
 flowdb_cost_init(FlowdbRel *fr, RelOptInfo *baserel)
 {
-	FlowDb *db = flowdb_database(fr->table->serverid);
+	const FlowdbTable *table = fr->table;
+	FlowDb *db = flowdb_database(table->serverid);
 	FlowStoreStats stats;
-	uint32 store_id;
+	uint32_t store_id;
 	FlowStatus st;
 
 	memset(&stats, 0, sizeof(stats));
-	while ((st = flow_store_find(db, fr->table->store, &store_id, NULL,
-								 NULL)) == FLOW_INTERRUPTED)
+	while ((st = flow_store_find(db, table->store, &store_id, NULL, NULL)) ==
+		   FLOW_INTERRUPTED)
 		CHECK_FOR_INTERRUPTS();
 	flowdb_report(st);
 	if (st == FLOW_OK)
 		flow_store_stats(db, store_id, &stats);
 
-	fr->records = stats.records > 0 ? (double) stats.records : GUESS_RECORDS;
-	fr->bytes =
-		stats.records > 0 ? (double) stats.bytes : GUESS_RECORDS * GUESS_WIDTH;
+	fr->known = stats.records > 0;
+	fr->records = fr->known ? (double) stats.records : GUESS_RECORDS;
+	fr->bytes = fr->known ? (double) stats.bytes : GUESS_RECORDS * GUESS_WIDTH;
+	fr->keys = fr->known && stats.keys > 0 ? (double) stats.keys
+			   : table->time_attnum != 0   ? ceil(sqrt(fr->records))
+										   : fr->records;
+	fr->keys = Min(fr->keys, fr->records);
 	fr->sstables = stats.sstables;
-	fr->has_ts = stats.records > 0 && stats.has_ts;
+	fr->has_ts = fr->known && stats.has_ts;
 	fr->ts_min = stats.ts_min;
 	fr->ts_max = stats.ts_max;
+	fr->analyzed = true;
+	for (int i = 0; i < table->nkeys && fr->analyzed; i++)
+		fr->analyzed =
+			flowdb_has_statistics(table->relid, table->keys[i].attnum);
 	baserel->tuples = fr->records;
 	baserel->pages = (BlockNumber) Min(fr->bytes / BLCKSZ + 1, 1e9);
 }
 
+/* ------------------------------------------------------------------- width */
+
+/*
+ * flowdb_cost_width
+ *		Bytes of the wanted columns of varying length, where no statistics
+ *		tell: each has an equal share of what a record has beside the others.
+ */
+void
+flowdb_cost_width(PlannerInfo *root, RelOptInfo *baserel, const FlowdbRel *fr,
+				  TupleDesc desc)
+{
+	double rest = fr->bytes / fr->records;
+	int nvarying = 0;
+	ListCell *lc;
+
+	if (!fr->known)
+		return;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		if (att->attlen > 0)
+			rest -= att->attlen;
+		else if (flowdb_has_statistics(fr->table->relid, att->attnum))
+			rest -= get_attavgwidth(fr->table->relid, att->attnum);
+		else
+			nvarying++;
+	}
+	if (nvarying == 0)
+		return;
+	foreach (lc, baserel->reltarget->exprs)
+	{
+		Var *var = lfirst(lc);
+		int32 *width;
+
+		if (!IsA(var, Var) || var->varattno < 1 ||
+			var->varno != (int) baserel->relid ||
+			TupleDescAttr(desc, var->varattno - 1)->attlen > 0 ||
+			flowdb_has_statistics(fr->table->relid, var->varattno))
+			continue;
+		width = &baserel->attr_widths[var->varattno - baserel->min_attr];
+		baserel->reltarget->width -= *width;
+		*width = (int32) Max(1.0, Min(rest / nvarying, 1e6)) + VARHDRSZ_SHORT;
+		baserel->reltarget->width += *width;
+	}
+}
+
+/* -------------------------------------------------------------------- time */
+
 /* The time that a qual compares with, when it can be told now. */
 static bool
-known_time(PlannerInfo *root, const FlowdbQual *qual, double *usp)
+known_time(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQual *qual,
+		   double *usp)
 {
-	Const *c = (Const *) estimate_expression_value(
-		root, copyObject((Node *) qual->value));
-	int64 us;
+	Const *c;
+	int op = qual->op == FLOWDB_OP_ANY ? FLOWDB_OP_EQ : (int) qual->op;
+	int64 own[2];
 
-	if (!IsA(c, Const) || c->constisnull)
+	if (qual->op > FLOWDB_OP_GT)
 		return false;
-	switch (qual->value_type)
-	{
-		case INT2OID:
-			us = DatumGetInt16(c->constvalue);
-			break;
-		case INT4OID:
-			us = DatumGetInt32(c->constvalue);
-			break;
-		case INT8OID:
-			us = DatumGetInt64(c->constvalue);
-			break;
-		case TIMESTAMPTZOID:
-			if (!flowdb_time_encode(DatumGetTimestampTz(c->constvalue), &us))
-				us = PG_INT64_MAX;
-			break;
-		default:
-			return false;
-	}
-	*usp = (double) us;
+	c = (Const *) estimate_expression_value(
+		root, copyObject((Node *) linitial(qual->values)));
+	if (!IsA(c, Const) || c->constisnull ||
+		flowdb_time_compare(fr->table->time_type, &op, c->constvalue,
+							linitial_oid(qual->types),
+							own) != FLOWDB_COMPARED_BOUND)
+		return false;
+	*usp = (double) own[0];
 	return true;
 }
 
@@ -95,18 +155,37 @@ clamp_fraction(double f, double records)
 	return Min(1.0, Max(f, 1.0 / Max(records, 1.0)));
 }
 
-/* Fraction of a series' rows, of which there are rows, within the times. */
+/* How many values has an ANY? */
+static double
+count_values(PlannerInfo *root, const FlowdbQual *qual)
+{
+	double n = 0;
+	ListCell *value;
+	ListCell *array;
+
+	forboth (value, qual->values, array, qual->arrays)
+	{
+		n += lfirst_int(array) ? FLOWDB_ARRAY_LENGTH(root, lfirst(value)) : 1;
+	}
+	return Max(n, 1);
+}
+
+/*
+ * Fraction of rows within the times.  One time is one row of each key: the
+ * most there can be.  rows: how many the keys leave.
+ */
 static double
 time_fraction(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
 			  double rows)
 {
+	double per_key = fr->records / fr->keys;
 	double lo = (double) fr->ts_min;
 	double hi = (double) fr->ts_max;
 	double unknown = 1.0;
 	ListCell *lc;
 
 	if (quals->time_fixed)
-		return clamp_fraction(0, rows);
+		return clamp_fraction(0, per_key);
 	foreach (lc, quals->pushed)
 	{
 		const FlowdbQual *qual = lfirst(lc);
@@ -114,7 +193,9 @@ time_fraction(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
 
 		if (qual->target != FLOWDB_TARGET_TIME)
 			continue;
-		if (!fr->has_ts || !known_time(root, qual, &us))
+		if (qual->op == FLOWDB_OP_ANY)
+			return clamp_fraction(count_values(root, qual) / per_key, per_key);
+		if (!fr->has_ts || !known_time(root, fr, qual, &us))
 			unknown = unknown == 1.0 ? ONE_SIDED : TWO_SIDED;
 		else if (qual->op == FLOWDB_OP_GT || qual->op == FLOWDB_OP_GE)
 			lo = Max(lo, us);
@@ -127,25 +208,126 @@ time_fraction(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
 	return clamp_fraction(unknown, rows);
 }
 
-/* Fraction of the series within the key's bounds. */
+/* -------------------------------------------------------------------- keys */
+
+/* Fewest values that the quals leave of a key column; 0: no equality. */
 static double
-key_fraction(const FlowdbRel *fr, const FlowdbQuals *quals, double series)
+column_points(PlannerInfo *root, const FlowdbQuals *quals, int column)
 {
-	int nkeys = fr->table->nkeys;
-	double f = pow(series, -(double) quals->nfixed / nkeys);
+	double points = 0;
+	ListCell *lc;
+
+	foreach (lc, quals->pushed)
+	{
+		const FlowdbQual *qual = lfirst(lc);
+		double n;
+
+		if (qual->target != column ||
+			(qual->op != FLOWDB_OP_EQ && qual->op != FLOWDB_OP_ANY))
+			continue;
+		n = qual->op == FLOWDB_OP_EQ ? 1 : count_values(root, qual);
+		points = points == 0 ? n : Min(points, n);
+	}
+	return points;
+}
+
+/* Fraction of the keys within the bounds, by the model. */
+static double
+model_keys(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals)
+{
+	double share = pow(fr->keys, -1.0 / fr->table->nkeys);
+	double f = 1.0;
 	int ranges = 0;
+	ListCell *lc;
+
+	for (int column = 0; column < quals->npoints; column++)
+		f *= Min(1.0, share * column_points(root, quals, column));
+	foreach (lc, quals->pushed)
+	{
+		const FlowdbQual *qual = lfirst(lc);
+
+		if (qual->target == quals->npoints || qual->op > FLOWDB_OP_ROW)
+			ranges += qual->op == FLOWDB_OP_PREFIX ||
+							  qual->op == FLOWDB_OP_LIKE ||
+							  qual->op == FLOWDB_OP_EQ
+						  ? 2
+						  : 1;
+	}
+	if (ranges > 0)
+		f *= ranges > 1 ? TWO_SIDED : ONE_SIDED;
+	return f;
+}
+
+/* The same by statistics, which the clauses' own estimators read. */
+static double
+statistics_keys(PlannerInfo *root, RelOptInfo *baserel,
+				const FlowdbQuals *quals)
+{
+	List *clauses = NIL;
 	ListCell *lc;
 
 	foreach (lc, quals->pushed)
 	{
 		const FlowdbQual *qual = lfirst(lc);
 
-		if (qual->target == quals->nfixed)
-			ranges += qual->op == FLOWDB_OP_PREFIX ? 2 : 1;
+		if (qual->target != FLOWDB_TARGET_TIME)
+			clauses = lappend(clauses, qual->rinfo);
 	}
-	if (ranges > 0)
-		f *= ranges > 1 ? TWO_SIDED : ONE_SIDED;
-	return clamp_fraction(f, series);
+	return clauselist_selectivity(root, clauses, (int) baserel->relid,
+								  JOIN_INNER, NULL);
+}
+
+/* -------------------------------------------------------------------- path */
+
+static bool
+matches_nothing(const FlowdbQuals *quals)
+{
+	ListCell *lc;
+
+	foreach (lc, quals->pushed)
+		if (((const FlowdbQual *) lfirst(lc))->op == FLOWDB_OP_FALSE)
+			return true;
+	return false;
+}
+
+/* How many ranges the scan looks into. */
+static double
+count_ranges(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals)
+{
+	double n = 1;
+
+	for (int column = 0; column < quals->npoints; column++)
+		n *= Max(1.0, column_points(root, quals, column));
+	if (quals->npoints == fr->table->nkeys)
+		n *= Max(1.0, column_points(root, quals, FLOWDB_TARGET_TIME));
+	return n;
+}
+
+/* Rows of a key and time, or of a beginning of these, that are fixed: there
+ * are no more of them than combinations of values. */
+static double
+most_rows(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals)
+{
+	bool fixed = quals->npoints == fr->table->nkeys &&
+				 (fr->table->time_attnum == 0 ||
+				  column_points(root, quals, FLOWDB_TARGET_TIME) > 0);
+
+	return fixed ? count_ranges(root, fr, quals) : fr->records;
+}
+
+/* What reading so many rows of the store costs, but for the start. */
+static Cost
+read_cost(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
+		  double rows, Cost per_row)
+{
+	double ranges = count_ranges(root, fr, quals);
+	double bytes = fr->bytes * rows / fr->records;
+
+	if (fr->sstables > 0)
+		bytes = Max(bytes, ranges * RANGE_BYTES);
+	return OPEN_COST * (2 + fr->sstables) * (ranges - 1) + RANGE_COST * ranges +
+		   rows * (cpu_tuple_cost * ROW_FACTOR + per_row) +
+		   seq_page_cost * BYTES_FACTOR * bytes / BLCKSZ;
 }
 
 /*
@@ -157,23 +339,22 @@ flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 					 const FlowdbRel *fr, const FlowdbQuals *quals,
 					 FlowdbCost *cost)
 {
-	double series =
-		fr->table->time_attnum != 0 ? ceil(sqrt(fr->records)) : fr->records;
-	double per_series = fr->records / series;
-	double fraction = key_fraction(fr, quals, series);
-	double read;
+	double fraction = fr->analyzed ? statistics_keys(root, baserel, quals)
+								   : model_keys(root, fr, quals);
+	double read = 1;
 	QualCost local;
 
+	fraction = clamp_fraction(fraction, fr->keys);
 	if (fr->table->time_attnum != 0)
-		fraction *= time_fraction(root, fr, quals, per_series);
-	read = clamp_row_est(fr->records * fraction);
+		fraction *= time_fraction(root, fr, quals, fr->records * fraction);
+	if (!matches_nothing(quals))
+		read = clamp_row_est(
+			Min(fr->records * fraction, most_rows(root, fr, quals)));
 	cost->rows = clamp_row_est(
 		read * clauselist_selectivity(root, quals->local, (int) baserel->relid,
 									  JOIN_INNER, NULL));
-
 	cost_qual_eval(&local, quals->local, root);
 	cost->startup = local.startup + OPEN_COST * (2 + fr->sstables);
-	cost->total = cost->startup +
-				  read * (cpu_tuple_cost * ROW_FACTOR + local.per_tuple) +
-				  seq_page_cost * BYTES_FACTOR * fr->bytes * fraction / BLCKSZ;
+	cost->total =
+		cost->startup + read_cost(root, fr, quals, read, local.per_tuple);
 }

@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 
 #include "flowdb_identity.h"
+#include "rights.h"
 
 /* This process's handles, by slot. */
 typedef struct Handle
@@ -317,12 +318,15 @@ flowdb_database(Oid serverid)
 						 "pg_upgrade, restore its tables from a dump.")));
 	db = flowdb_slot_handle(slot);
 	if (db == NULL || flowdb_slot_is_broken(slot))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("FlowDB database of server \"%s\" is broken",
-						GetForeignServer(serverid)->servername),
-				 errdetail_internal("%s", flowdb_shared->slots[slot].reason),
-				 errhint("Restore the server's data directory from a backup, "
-						 "or drop the foreign server.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("FlowDB database of server \"%s\" is broken",
+					GetForeignServer(serverid)->servername),
+			 flowdb_rights_server(serverid) >= FLOWDB_SEE_MONITOR
+				 ? errdetail_internal("%s", flowdb_shared->slots[slot].reason)
+				 : errdetail("The server's log tells why."),
+			 errhint("Restore the server's data directory from a backup, "
+					 "or drop the foreign server.")));
 	return db;
 }

@@ -2,7 +2,8 @@
  * ddl.c
  *	  CREATE SERVER makes a database, DROP SERVER and DROP DATABASE mark it
  *	  as dropped: seen by object_access_hook, which core calls in the middle
- *	  of the command.  The same hook sees base backups begin (backup.c).
+ *	  of the command.  The same hook sees base backups begin (backup.c), and
+ *	  foreign tables go or change their store (dropstore.c).
  *
  * Both are logged with the full xid of their (sub)transaction; what becomes
  * of it decides later (registry.c).  Keeps: S10, S11.
@@ -12,29 +13,32 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/reloptions.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_proc.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "flowdb_shmem.h"
+#include "datadir.h"
 
 static object_access_hook_type prev_object_access;
 
-/* Is the wrapper one whose handler is ours, whatever its name? */
-static bool
-is_our_wrapper(Oid fdwid)
+bool
+flowdb_is_our_wrapper(Oid fdwid)
 {
 	ForeignDataWrapper *fdw = GetForeignDataWrapper(fdwid);
 	HeapTuple tuple;
@@ -54,9 +58,10 @@ is_our_wrapper(Oid fdwid)
 	return result;
 }
 
-/* Wrapper of a server whose row this command has just written. */
+/* Wrapper of a server whose row this command has just written, and its
+ * data_dir as *dirp, "" for none. */
 static Oid
-new_servers_wrapper(Oid serverid)
+new_servers_wrapper(Oid serverid, const char **dirp)
 {
 	Relation rel = table_open(ForeignServerRelationId, AccessShareLock);
 	Oid fdwid = InvalidOid;
@@ -64,13 +69,23 @@ new_servers_wrapper(Oid serverid)
 	SysScanDesc scan;
 	HeapTuple tuple;
 
+	*dirp = "";
 	ScanKeyInit(&key, Anum_pg_foreign_server_oid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(serverid));
 	scan = systable_beginscan(rel, ForeignServerOidIndexId, true, SnapshotSelf,
 							  1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
+	{
+		bool isnull;
+		Datum options = heap_getattr(tuple, Anum_pg_foreign_server_srvoptions,
+									 RelationGetDescr(rel), &isnull);
+
 		fdwid = ((Form_pg_foreign_server) GETSTRUCT(tuple))->srvfdw;
+		if (!isnull)
+			*dirp =
+				pstrdup(flowdb_datadir_option(untransformRelOptions(options)));
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return fdwid;
@@ -81,7 +96,7 @@ new_servers_wrapper(Oid serverid)
  * redo would start behind the record and find no file.
  */
 static void
-create_database(Oid serverid)
+create_database(Oid serverid, const char *dir)
 {
 	FlowdbEntry entry = {0};
 
@@ -90,6 +105,10 @@ create_database(Oid serverid)
 	if (IsBinaryUpgrade)
 		return;
 	flowdb_require_preload();
+	/* it becomes a path: the catalog's word alone is not enough */
+	if (dir[0] != '\0')
+		flowdb_datadir_check(FLOWDB_DATA_DIR_OPTION, dir);
+	strlcpy(entry.path, dir, sizeof(entry.path));
 	entry.dboid = MyDatabaseId;
 	entry.serverid = serverid;
 	entry.create_xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
@@ -101,6 +120,7 @@ create_database(Oid serverid)
 	MyProc->delayChkptFlags |= DELAY_CHKPT_START;
 	PG_TRY();
 	{
+		flowdb_datadir_require_free(&entry);
 		/* an xid that no surviving WAL names would be given out again */
 		XLogFlush(flowdb_log_create(&entry));
 		flowdb_debug_point("create-logged");
@@ -112,6 +132,22 @@ create_database(Oid serverid)
 		flowdb_registry_release(&entry);
 	}
 	PG_END_TRY();
+}
+
+/* A server's files stay where they are. */
+static void
+refuse_other_directory(Oid serverid, const char *dir)
+{
+	char there[NAMEDATALEN];
+
+	if (!flowdb_registry_data_dir(MyDatabaseId, serverid, there) ||
+		strcmp(there, dir) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("option \"%s\" of a server cannot be changed",
+					FLOWDB_DATA_DIR_OPTION),
+			 errhint("Create another server with it, and copy the tables.")));
 }
 
 static void
@@ -141,13 +177,23 @@ object_access(ObjectAccessType access, Oid classId, Oid objectId, int subId,
 
 	if (access == OAT_FUNCTION_EXECUTE)
 		flowdb_backup_function(objectId);
-	else if (access == OAT_POST_CREATE && classId == ForeignServerRelationId)
+	else if ((access == OAT_POST_CREATE || access == OAT_POST_ALTER) &&
+			 classId == ForeignServerRelationId)
 	{
-		Oid fdwid = new_servers_wrapper(objectId);
+		const char *dir;
+		Oid fdwid = new_servers_wrapper(objectId, &dir);
 
-		if (OidIsValid(fdwid) && is_our_wrapper(fdwid))
-			create_database(objectId);
+		if (!OidIsValid(fdwid) || !flowdb_is_our_wrapper(fdwid))
+			return;
+		if (access == OAT_POST_CREATE)
+			create_database(objectId, dir);
+		else if (flowdb_shared != NULL)
+			refuse_other_directory(objectId, dir);
 	}
+	else if (access == OAT_DROP && classId == RelationRelationId && subId == 0)
+		flowdb_table_dropped(objectId);
+	else if (access == OAT_POST_ALTER && classId == ForeignTableRelationId)
+		flowdb_table_altered(objectId);
 	else if (access == OAT_DROP && classId == ForeignServerRelationId)
 	{
 		if (flowdb_registry_find(MyDatabaseId, objectId) >= 0)
@@ -165,4 +211,5 @@ flowdb_ddl_init(void)
 {
 	prev_object_access = object_access_hook;
 	object_access_hook = object_access;
+	flowdb_dropstore_init();
 }

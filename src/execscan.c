@@ -33,6 +33,7 @@ add_stats(FlowScanStats *sum, const FlowScanStats *s)
 	sum->versions_hidden += s->versions_hidden;
 	sum->ssts_read += s->ssts_read;
 	sum->ssts_skipped += s->ssts_skipped;
+	sum->ssts_skipped_time += s->ssts_skipped_time;
 	sum->ssts_bloom += s->ssts_bloom;
 	sum->blocks_read += s->blocks_read;
 	sum->blocks_skipped += s->blocks_skipped;
@@ -84,25 +85,41 @@ wanted_columns(List *attnums, bool all, int natts)
 	return wanted;
 }
 
+/* A pushed qual of the plan, with the next of its expressions. */
+static void
+init_qual(FlowdbScanQual *qual, ForeignScanState *node, List *shape, int q,
+		  int *at)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	List *types = list_nth(plan->fdw_private, FLOWDB_SCAN_TYPES);
+	List *arrays = list_nth(plan->fdw_private, FLOWDB_SCAN_ARRAYS);
+	int n = list_nth_int(shape, 3 * q + 2);
+
+	qual->target = list_nth_int(shape, 3 * q);
+	qual->op = (FlowdbQualOp) list_nth_int(shape, 3 * q + 1);
+	qual->nvalues = n;
+	qual->values = palloc(sizeof(ExprState *) * (n + 1));
+	qual->types = palloc(sizeof(Oid) * (n + 1));
+	qual->arrays = palloc(sizeof(bool) * (n + 1));
+	for (int i = 0; i < n; i++, (*at)++)
+	{
+		qual->values[i] =
+			ExecInitExpr(list_nth(plan->fdw_exprs, *at), &node->ss.ps);
+		qual->types[i] = list_nth_oid(types, *at);
+		qual->arrays[i] = list_nth_int(arrays, *at) != 0;
+	}
+}
+
 static void
 init_quals(FlowdbScanState *state, ForeignScanState *node, ForeignScan *plan)
 {
-	List *targets = list_nth(plan->fdw_private, FLOWDB_SCAN_TARGETS);
-	List *ops = list_nth(plan->fdw_private, FLOWDB_SCAN_OPS);
-	List *types = list_nth(plan->fdw_private, FLOWDB_SCAN_TYPES);
-	int n = list_length(plan->fdw_exprs);
+	List *shape = list_nth(plan->fdw_private, FLOWDB_SCAN_QUALS);
+	int at = 0;
 
-	state->nquals = n;
-	state->targets = palloc(sizeof(int) * (n + 1));
-	state->ops = palloc(sizeof(FlowdbQualOp) * (n + 1));
-	state->types = palloc(sizeof(Oid) * (n + 1));
-	for (int i = 0; i < n; i++)
-	{
-		state->targets[i] = list_nth_int(targets, i);
-		state->ops[i] = (FlowdbQualOp) list_nth_int(ops, i);
-		state->types[i] = list_nth_oid(types, i);
-	}
-	state->exprs = ExecInitExprList(plan->fdw_exprs, (PlanState *) node);
+	state->nquals = list_length(shape) / 3;
+	state->quals = palloc(sizeof(FlowdbScanQual) * (state->nquals + 1));
+	for (int q = 0; q < state->nquals; q++)
+		init_qual(&state->quals[q], node, shape, q, &at);
 }
 
 void
@@ -132,6 +149,7 @@ flowdbBeginForeignScan(ForeignScanState *node, int eflags)
 	state->callback.func = scan_callback;
 	state->callback.arg = state;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &state->callback);
+	flowdb_lock_begin(node, state);
 }
 
 /* ----------------------------------------------------------------- iterate */
@@ -153,17 +171,35 @@ init_decoder(FlowdbScanState *state, ForeignScanState *node)
 	return state->decoder != NULL;
 }
 
+/* The ranges to read; false: there are none.  Those of the last time serve
+ * until a parameter changes. */
+static bool
+eval_ranges(FlowdbScanState *state, ExprContext *econtext)
+{
+	MemoryContext old;
+
+	if (state->ranges)
+		flowdb_ranges_rewind(state->ranges);
+	else
+	{
+		MemoryContextReset(state->bounds_cxt);
+		old = MemoryContextSwitchTo(state->bounds_cxt);
+		state->ranges = flowdb_ranges_eval(state, econtext);
+		MemoryContextSwitchTo(old);
+	}
+	return state->ranges != NULL;
+}
+
 /*
- * Open the scan with the bounds of this moment.  The private buffer is taken
- * once: it belongs to the transaction, and what is written after the
- * snapshot was taken is not visible to it anyway.
+ * Begin with the ranges of this moment.  The private buffer is taken once: it
+ * belongs to the transaction, and what is written after the snapshot was
+ * taken is not visible to it anyway.
  */
 static void
 start_scan(FlowdbScanState *state, ForeignScanState *node)
 {
-	EState *estate = node->ss.ps.state;
-	Snapshot snapshot = estate->es_snapshot;
-	FlowScanSpec spec = {0};
+	Snapshot snapshot = node->ss.ps.state->es_snapshot;
+	FlowScanSpec *spec = &state->spec;
 
 	state->started = true;
 	state->finished = true;
@@ -171,46 +207,93 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 	state->next = 0;
 	if (!state->decoder && !init_decoder(state, node))
 		return;
-	if (!flowdb_bounds_eval(state, node->ss.ps.ps_ExprContext, &spec))
+	if (!eval_ranges(state, node->ss.ps.ps_ExprContext))
 		return;
-	spec.store_id = state->decoder->layout->store_id;
-	spec.reverse = state->reverse;
-	spec.keys_only = state->decoder->nwanted == 0;
-	spec.now = flowdb_statement_now();
-	spec.visible = flowdb_visible;
-	spec.visible_arg = snapshot;
-	spec.own = flowdb_xact_buffer(state->table->serverid);
-	spec.own_cid = snapshot->curcid;
+	memset(spec, 0, sizeof(*spec));
+	spec->store_id = state->decoder->layout->store_id;
+	spec->reverse = state->reverse;
+	spec->keys_only = state->decoder->nwanted == 0;
+	spec->now = flowdb_statement_now();
+	spec->visible = flowdb_visible;
+	spec->visible_arg = snapshot;
+	spec->own = flowdb_xact_buffer(state->table->serverid);
+	spec->own_cid = snapshot->curcid;
+	spec->missed = &state->stats;
 	flowdb_announce_reader();
-	flowdb_try(flow_scan_open(state->db, &spec, &state->scan));
 	state->finished = false;
 }
 
-/* The next vector; false at the end. */
+/* Read the row at the spec's one key and time: its vector is all there is. */
+static void
+get_point(FlowdbScanState *state)
+{
+	const FlowScanSpec *spec = &state->spec;
+
+	flowdb_try(flow_get(state->db, spec, spec->key_lo.key,
+						spec->key_lo.key_bytes, spec->ts_lo.ts, &state->scan,
+						&state->vec));
+	state->single = true;
+}
+
+/* Open the next range; false: there is none.  A point is read at once. */
 static bool
-fill(FlowdbScanState *state)
+open_range(FlowdbScanState *state)
+{
+	bool point;
+
+	if (!flowdb_ranges_next(state->ranges, &state->spec, &point))
+		return false;
+	state->nranges++;
+	state->single = false;
+	if (point)
+		get_point(state);
+	else
+		flowdb_try(flow_scan_open(state->db, &state->spec, &state->scan));
+	return true;
+}
+
+/* The next vector of the range that is open; false at its end. */
+static bool
+next_vector(FlowdbScanState *state)
 {
 	FlowStatus st;
 
-	CHECK_FOR_INTERRUPTS();
 	state->vec = NULL;
+	if (!state->scan || state->single)
+		return false;
 	while ((st = flow_scan_next(state->scan, state->want, &state->vec)) ==
 		   FLOW_INTERRUPTED)
 		CHECK_FOR_INTERRUPTS();
 	flowdb_report(st);
 	if (st != FLOW_OK)
-	{
-		state->finished = true;
-		close_scan(state);
 		return false;
-	}
-	state->next = 0;
 	state->want = Min(state->want * GROWTH, FLOW_VECTOR_ROWS);
 	return true;
 }
 
-TupleTableSlot *
-flowdbIterateForeignScan(ForeignScanState *node)
+/* The next vector of all ranges; false at the end. */
+static bool
+fill(FlowdbScanState *state)
+{
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		state->next = 0;
+		if (next_vector(state))
+			return true;
+		close_scan(state);
+		if (!open_range(state))
+		{
+			state->finished = true;
+			return false;
+		}
+	} while (!state->vec);
+	return true;
+}
+
+/* The next row into the node's slot; false: there is none. */
+bool
+flowdb_scan_next(ForeignScanState *node)
 {
 	FlowdbScanState *state = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
@@ -220,19 +303,32 @@ flowdbIterateForeignScan(ForeignScanState *node)
 		start_scan(state, node);
 	while (!state->vec || state->next >= state->vec->nrows)
 		if (state->finished || !fill(state))
-			return slot;
+			return false;
 	flowdb_decode(state->decoder, state->vec, state->next++, slot->tts_values,
 				  slot->tts_isnull);
-	return ExecStoreVirtualTuple(slot);
+	ExecStoreVirtualTuple(slot);
+	return true;
 }
 
-/* Parameters may have changed: begin anew with their present values. */
+TupleTableSlot *
+flowdbIterateForeignScan(ForeignScanState *node)
+{
+	if (((FlowdbScanState *) node->fdw_state)->lock)
+		return flowdb_lock_next(node);
+	(void) flowdb_scan_next(node);
+	return node->ss.ss_ScanTupleSlot;
+}
+
+/* Begin anew, with the present values of parameters that have changed. */
 void
 flowdbReScanForeignScan(ForeignScanState *node)
 {
 	FlowdbScanState *state = node->fdw_state;
 
+	flowdb_lock_end(state);
 	close_scan(state);
+	if (node->ss.ps.chgParam != NULL)
+		state->ranges = NULL;
 	state->started = false;
 	state->finished = false;
 }
@@ -240,6 +336,10 @@ flowdbReScanForeignScan(ForeignScanState *node)
 void
 flowdbEndForeignScan(ForeignScanState *node)
 {
-	if (node->fdw_state)
-		close_scan(node->fdw_state);
+	FlowdbScanState *state = node->fdw_state;
+
+	if (!state)
+		return;
+	flowdb_lock_end(state);
+	close_scan(state);
 }

@@ -24,26 +24,67 @@ explain_store(const FlowdbTable *table, ExplainState *es)
 }
 
 static void
+explain_clauses(const char *label, List *clauses, List *context, bool prefix,
+				ExplainState *es)
+{
+	if (clauses != NIL)
+		ExplainPropertyText(
+			label,
+			deparse_expression((Node *) make_ands_explicit(clauses), context,
+							   prefix, false),
+			es);
+}
+
+/* The pushed clauses; in structured formats also by what they bound. */
+static void
 explain_bounds(ForeignScanState *node, ExplainState *es)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
-	List *context;
+	List *shape = list_nth(plan->fdw_private, FLOWDB_SCAN_QUALS);
+	List *context =
+		set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
 	bool prefix = list_length(es->rtable) > 1 || es->verbose;
+	List *keys = NIL;
+	List *times = NIL;
+	int q = 0;
+	ListCell *lc;
 
-	if (plan->fdw_recheck_quals == NIL)
+	explain_clauses("FlowDB Bounds", plan->fdw_recheck_quals, context, prefix,
+					es);
+	if (es->format == EXPLAIN_FORMAT_TEXT)
 		return;
-	context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
-	ExplainPropertyText(
-		"FlowDB Bounds",
-		deparse_expression((Node *) make_ands_explicit(plan->fdw_recheck_quals),
-						   context, prefix, false),
-		es);
+	foreach (lc, plan->fdw_recheck_quals)
+		if (list_nth_int(shape, 3 * q++) == FLOWDB_TARGET_TIME)
+			times = lappend(times, lfirst(lc));
+		else
+			keys = lappend(keys, lfirst(lc));
+	explain_clauses("FlowDB Key Bounds", keys, context, prefix, es);
+	explain_clauses("FlowDB Time Bounds", times, context, prefix, es);
 }
 
 static void
 explain_counter(const char *label, uint64 value, ExplainState *es)
 {
 	ExplainPropertyInteger(label, NULL, (int64) value, es);
+}
+
+static void
+explain_counters(const FlowdbScanState *state, const FlowScanStats *s,
+				 ExplainState *es)
+{
+	explain_counter("Ranges", state->nranges, es);
+	explain_counter("SSTables Read", s->ssts_read, es);
+	explain_counter("SSTables Skipped by Key",
+					s->ssts_skipped - s->ssts_skipped_time, es);
+	explain_counter("SSTables Skipped by Time", s->ssts_skipped_time, es);
+	explain_counter("SSTables Skipped by Bloom Filter", s->ssts_bloom, es);
+	explain_counter("Blocks Read", s->blocks_read, es);
+	explain_counter("Blocks Cached", s->cache_hits, es);
+	explain_counter("Blocks Skipped by Time", s->blocks_skipped, es);
+	explain_counter("Rows from Memory", s->rows_memtable, es);
+	explain_counter("Rows from SSTables", s->rows_sst, es);
+	explain_counter("Rows from Transaction", s->rows_own, es);
+	explain_counter("Versions Hidden", s->versions_hidden, es);
 }
 
 /* Counters of the executed scan, all loops together. */
@@ -55,25 +96,20 @@ explain_stats(FlowdbScanState *state, ExplainState *es)
 	flowdb_scan_stats(state, &s);
 	if (es->format != EXPLAIN_FORMAT_TEXT)
 	{
-		explain_counter("SSTables Read", s.ssts_read, es);
-		explain_counter("SSTables Skipped", s.ssts_skipped, es);
-		explain_counter("SSTables Skipped by Bloom Filter", s.ssts_bloom, es);
-		explain_counter("Blocks Read", s.blocks_read, es);
-		explain_counter("Blocks Cached", s.cache_hits, es);
-		explain_counter("Blocks Skipped", s.blocks_skipped, es);
-		explain_counter("Rows from Memory", s.rows_memtable, es);
-		explain_counter("Rows from SSTables", s.rows_sst, es);
-		explain_counter("Rows from Transaction", s.rows_own, es);
-		explain_counter("Versions Hidden", s.versions_hidden, es);
+		explain_counters(state, &s, es);
 		return;
 	}
+	if (state->nranges != 1)
+		explain_counter("FlowDB Ranges", state->nranges, es);
 	ExplainPropertyText(
 		"FlowDB Reads",
-		psprintf("SSTables " UINT64_FORMAT " (skipped " UINT64_FORMAT
-				 ", by bloom filter " UINT64_FORMAT "), blocks " UINT64_FORMAT
-				 " (cached " UINT64_FORMAT ", skipped " UINT64_FORMAT ")",
-				 s.ssts_read, s.ssts_skipped, s.ssts_bloom, s.blocks_read,
-				 s.cache_hits, s.blocks_skipped),
+		psprintf("SSTables " UINT64_FORMAT " (skipped by key " UINT64_FORMAT
+				 ", by time " UINT64_FORMAT ", by bloom filter " UINT64_FORMAT
+				 "), blocks " UINT64_FORMAT " (cached " UINT64_FORMAT
+				 ", skipped by time " UINT64_FORMAT ")",
+				 s.ssts_read, s.ssts_skipped - s.ssts_skipped_time,
+				 s.ssts_skipped_time, s.ssts_bloom, s.blocks_read, s.cache_hits,
+				 s.blocks_skipped),
 		es);
 	ExplainPropertyText(
 		"FlowDB Rows",

@@ -11,10 +11,6 @@
 
 PG_FUNCTION_INFO_V1(flowdb_fdw_handler);
 
-/*
- * UPDATE, DELETE and TRUNCATE have no callbacks: core refuses them with an
- * error of its own.
- */
 Datum
 flowdb_fdw_handler(PG_FUNCTION_ARGS)
 {
@@ -31,15 +27,22 @@ flowdb_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignScan = flowdbEndForeignScan;
 
 	routine->IsForeignRelUpdatable = flowdbIsForeignRelUpdatable;
+	routine->AddForeignUpdateTargets = flowdbAddForeignUpdateTargets;
 	routine->PlanForeignModify = flowdbPlanForeignModify;
 	routine->BeginForeignModify = flowdbBeginForeignModify;
 	routine->ExecForeignInsert = flowdbExecForeignInsert;
+	routine->ExecForeignUpdate = flowdbExecForeignUpdate;
+	routine->ExecForeignDelete = flowdbExecForeignDelete;
 	routine->EndForeignModify = flowdbEndForeignModify;
 	routine->BeginForeignInsert = flowdbBeginForeignInsert;
 	routine->EndForeignInsert = flowdbEndForeignInsert;
+	routine->ExecForeignTruncate = flowdbExecForeignTruncate;
 
 	routine->ExplainForeignScan = flowdbExplainForeignScan;
 	routine->ExplainForeignModify = flowdbExplainForeignModify;
+
+	routine->AnalyzeForeignTable = flowdbAnalyzeForeignTable;
+	routine->ImportForeignSchema = flowdbImportForeignSchema;
 
 	PG_RETURN_POINTER(routine);
 }

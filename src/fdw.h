@@ -11,8 +11,11 @@
 
 #include "commands/explain.h"
 #include "executor/tuptable.h"
+#include "keytype.h"
 #include "lib/stringinfo.h"
 #include "nodes/execnodes.h"
+
+typedef struct FlowdbTable FlowdbTable;
 
 /* ------------------------------------------------------------ in option.c */
 
@@ -31,25 +34,83 @@ typedef struct FlowdbTableOptions
 	List *key_columns; /* of char * */
 	char *time_column;
 	char *expire_column;
+	bool has_ttl;	  /* one of ttl and default_ttl_secs was given */
+	int64 ttl_us;	  /* -1: never, whatever the server says */
+	int on_duplicate; /* a FlowdbOnDuplicate */
+	int merge_policy; /* a FlowPolicyKind, -1: not given */
 } FlowdbTableOptions;
 
+/*
+ * Options (List of DefElem) that passed the validator, taken apart.
+ * flowdb_option_server gives to settings what a server's say to the engine.
+ */
 extern void flowdb_option_table(List *options, FlowdbTableOptions *opts);
 extern FlowdbRole flowdb_option_role(List *options);
 extern const char *flowdb_option_role_name(FlowdbRole role);
+extern void flowdb_option_server(List *options, FlowSettings *settings);
+
+/* ---------------------------------------------------------- in optvalue.c */
+
+/* An option that is a number: its rule. */
+typedef struct FlowdbNumber
+{
+	const char *name;
+	FlowSetting setting;
+	int unit; /* GUC_UNIT_*, of what is written without one; 0: none */
+	int64 min;
+	int64 max;
+	int64 scale;	  /* of the setting, in units of the option */
+	const char *rule; /* for the hint */
+} FlowdbNumber;
+
+/*
+ * Values of options; each throws 22023-like FDW errors that name option,
+ * value and rule.
+ * flowdb_value_ttl
+ *		An interval in microseconds, months of 30 days; -1: 'never'.
+ * flowdb_value_names
+ *		Column names as SQL writes them; NIL: no such list.
+ */
+extern const FlowdbNumber *flowdb_value_number_rule(const char *name);
+extern int64 flowdb_value_number(const FlowdbNumber *rule, const char *value);
+extern bool flowdb_value_bool(const char *name, const char *value);
+extern int64 flowdb_value_ttl(const char *name, const char *value);
+extern int flowdb_value_policy(const char *name, const char *value);
+extern int flowdb_value_compression(const char *name, const char *value);
+extern int flowdb_value_duplicate(const char *name, const char *value);
+extern List *flowdb_value_names(const char *value);
+
+/* ------------------------------------------------------ in options_apply.c */
+
+/*
+ * The engine keeps what a server's options say, so that workers, standbys
+ * and restarts know it without catalogs (S11).  It is told at the commit of
+ * CREATE and ALTER SERVER.  A crash in between, or an abort, leaves it behind
+ * or ahead: whoever writes looks whether both agree, and tells it again.
+ *
+ * flowdb_options_note
+ *		A statement changed the server's options, or the table's policy.
+ * flowdb_options_heal
+ *		Before a layout is made for writing; cheap when nothing has changed.
+ * flowdb_options_store
+ *		Give the store the merge policy of the table's option.
+ */
+extern void flowdb_options_init(void);
+extern void flowdb_options_note_server(Oid serverid);
+extern void flowdb_options_note_table(Oid relid);
+extern void flowdb_options_heal(Oid serverid, FlowDb *db);
+extern void flowdb_options_store(const FlowdbTable *table, FlowDb *db,
+								 uint32 store_id);
 
 /* ------------------------------------------------------------ in schema.c */
 
-typedef enum FlowdbKeyType
+/* What INSERT and COPY do when there is a row with that key and time. */
+typedef enum FlowdbOnDuplicate
 {
-	FLOWDB_KEY_TEXT,
-	FLOWDB_KEY_BYTEA
-} FlowdbKeyType;
-
-typedef enum FlowdbTimeType
-{
-	FLOWDB_TIME_BIGINT,
-	FLOWDB_TIME_TIMESTAMPTZ
-} FlowdbTimeType;
+	FLOWDB_DUPLICATE_REPLACE,
+	FLOWDB_DUPLICATE_IGNORE,
+	FLOWDB_DUPLICATE_ERROR
+} FlowdbOnDuplicate;
 
 typedef struct FlowdbKeyColumn
 {
@@ -58,7 +119,7 @@ typedef struct FlowdbKeyColumn
 } FlowdbKeyColumn;
 
 /* The roles of a relation's columns; one chunk of memory, can be copied. */
-typedef struct FlowdbTable
+struct FlowdbTable
 {
 	Oid relid;
 	Oid serverid;
@@ -67,31 +128,50 @@ typedef struct FlowdbTable
 	FlowdbTimeType time_type;
 	AttrNumber expire_attnum; /* 0: none, rows live for ever */
 	FlowdbTimeType expire_type;
+	bool owned; /* the store is named after the table's oid */
+	FlowdbOnDuplicate on_duplicate;
+	bool has_ttl;	  /* of the table, or else of its server */
+	int64 ttl_us;	  /* from the row's time on; > 0 */
+	int merge_policy; /* of its store, a FlowPolicyKind; -1: none given */
 	int nkeys;
 	FlowdbKeyColumn keys[FLEXIBLE_ARRAY_MEMBER];
-} FlowdbTable;
+};
 
 /*
- * flowdb_schema_init
- *		Installs the hook that looks at foreign tables after CREATE and ALTER.
  * flowdb_table_get
  *		The roles of rel's columns, palloc'd; throws when they make no sense.
+ * flowdb_table_try
+ *		The same, NULL where flowdb_check_table would give a NOTICE; silent.
  * flowdb_check_table
  *		The same for what a new table may still lack: throws for what is
  *		wrong, a NOTICE for what is missing (roles may come by ALTER, and in
  *		pg_dump's output they do).
  * flowdb_owns_relation, flowdb_is_ours
  *		Is it a foreign table of ours; is the server one of ours?
+ * flowdb_row_expiry
+ *		When a row of that time expires that has no expiry of its own: the
+ *		rule of the table's TTL, saturating; FLOW_NEVER without one.
  * flowdb_refuse_serializable
  *		ERROR under SERIALIZABLE, which needs predicate locks.
  */
-extern void flowdb_schema_init(void);
 extern FlowdbTable *flowdb_table_get(Relation rel);
+extern FlowdbTable *flowdb_table_try(Relation rel);
 extern void flowdb_check_table(Oid relid);
 extern bool flowdb_is_ours(Oid serverid);
 extern bool flowdb_owns_relation(Oid relid);
 extern bool flowdb_is_role_column(const FlowdbTable *table, AttrNumber attnum);
+extern int64 flowdb_row_expiry(const FlowdbTable *table, int64 ts);
 extern void flowdb_refuse_serializable(void);
+
+/* ------------------------------------------------------------- in alter.c */
+
+/* Installs the hook that looks at what CREATE and ALTER have done. */
+extern void flowdb_alter_init(void);
+
+/* ------------------------------------------------------------ in import.c */
+
+extern List *flowdbImportForeignSchema(ImportForeignSchemaStmt *stmt,
+									   Oid serverid);
 
 /* ------------------------------------------------------------ in layout.c */
 
@@ -104,11 +184,15 @@ typedef struct FlowdbValueColumn
 	bool packed;  /* varlena may keep a one-byte header */
 	bool copy;	  /* by reference and aligned: not usable in place */
 	int32 offset; /* from the first value, in rows without NULLs; -1: varies */
+	uint32 missing; /* rows without the column: from the layout's first byte on,
+					 * its value as in a row; 0: NULL */
+	uint32 missing_len;
 } FlowdbValueColumn;
 
-/* How the values of a store's rows are laid out; can be copied. */
+/* How the values of a store's rows are laid out; can be copied, of bytes. */
 typedef struct FlowdbLayout
 {
+	Size bytes;	 /* of all of it, missing values behind the columns too */
 	bool exists; /* false: the store has not begun, store_id is not set */
 	uint32 store_id;
 	int ncolumns;
@@ -128,7 +212,26 @@ extern FlowdbLayout *flowdb_layout_read(Relation rel, const FlowdbTable *table,
 extern FlowdbLayout *flowdb_layout_write(Relation rel, const FlowdbTable *table,
 										 FlowDb *db);
 
-/* ----------------------------------------------------------- in convert.c */
+/* --------------------------------------------------------- in dropstore.c */
+
+/*
+ * flowdb_refuse_shown
+ *		ERROR when a foreign table shows the store.
+ * flowdb_store_ends
+ *		The store is to be dropped at the commit of the transaction, unless
+ *		a table shows it then; the caller holds its lock.
+ * flowdb_store_begun
+ *		The store has just begun; when the table owns it and was made by this
+ *		transaction, it goes with the table if that is rolled back.
+ */
+extern void flowdb_refuse_shown(Oid serverid, const char *store);
+extern void flowdb_store_ends(Oid serverid, const char *store);
+extern void flowdb_store_begun(Relation rel, const FlowdbTable *table,
+							   FlowDb *db, uint32 store_id);
+
+/* ------------------------------------------- in encode.c and in decode.c */
+
+#define FLOWDB_ROW_VERSION 1
 
 /*
  * Turns rows of a relation into records.  The buffers are reused; what
@@ -159,6 +262,7 @@ typedef struct FlowdbDecoder
 	int *wanted;	 /* their numbers, rising */
 
 	Datum *key_datums; /* of the last key, by key column */
+	char **key_rooms;  /* where those by reference stand; else NULL */
 	uint8 *key_bytes;  /* the last key as stored */
 	Size key_len;
 	Size key_cap;
@@ -171,8 +275,9 @@ typedef struct FlowdbDecoder
 extern void flowdb_encoder_init(FlowdbEncoder *enc, Relation rel,
 								const FlowdbTable *table);
 extern void flowdb_encode(FlowdbEncoder *enc, TupleTableSlot *slot);
-extern void flowdb_encode_key_part(const FlowdbTable *table, StringInfo buf,
-								   const void *data, Size len, bool end);
+/* A value column's value as it stands in a row, appended to buf. */
+extern void flowdb_encode_missing(Relation rel, const FlowdbValueColumn *col,
+								  Datum value, StringInfo buf);
 
 /* wanted: attnums offset by FirstLowInvalidHeapAttributeNumber */
 extern FlowdbDecoder *flowdb_decoder_create(Relation rel,
@@ -181,13 +286,6 @@ extern FlowdbDecoder *flowdb_decoder_create(Relation rel,
 											Bitmapset *wanted);
 extern void flowdb_decode(FlowdbDecoder *dec, const FlowVector *vec, uint32 row,
 						  Datum *values, bool *isnull);
-
-/* timestamptz <-> microseconds since 1970; false: not representable */
-extern bool flowdb_time_encode(TimestampTz t, int64 *usp);
-/* A value of a time column; throws when it is out of range. */
-extern int64 flowdb_encode_time(Datum value, FlowdbTimeType type);
-extern bool flowdb_time_decode(int64 us, TimestampTz *tp);
-extern int64 flowdb_statement_now(void);
 
 /* LEB128, as in doc/FORMAT.md */
 static inline uint8 *
@@ -245,21 +343,34 @@ typedef enum FlowdbQualOp
 	FLOWDB_OP_EQ = 3,
 	FLOWDB_OP_GE = 4,
 	FLOWDB_OP_GT = 5,
-	FLOWDB_OP_PREFIX = 6,
-	FLOWDB_OP_TRUE = 7 /* holds for every row: IS NOT NULL */
+	FLOWDB_OP_PREFIX = 6,  /* begins with the value */
+	FLOWDB_OP_LIKE = 7,	   /* begins as the pattern does */
+	FLOWDB_OP_ANY = 8,	   /* equals one of the values */
+	FLOWDB_OP_TRUE = 9,	   /* holds for every row: IS NOT NULL */
+	FLOWDB_OP_FALSE = 10,  /* holds for none: IS NULL */
+	FLOWDB_OP_ROW_LT = 21, /* 20 + strategy: of the columns from target on, */
+	FLOWDB_OP_ROW_LE = 22, /* as a row */
+	FLOWDB_OP_ROW_GE = 24,
+	FLOWDB_OP_ROW_GT = 25
 } FlowdbQualOp;
+
+#define FLOWDB_OP_ROW 20
 
 #define FLOWDB_TARGET_TIME (-1)
 
-/* A clause that bounds what the engine reads. */
+/*
+ * A clause that bounds what the engine reads.  It has one value; TRUE and
+ * FALSE have none, ANY has any number, ROW has one a column.
+ */
 typedef struct FlowdbQual
 {
 	RestrictInfo *rinfo;
 	int target; /* number of a key column, or FLOWDB_TARGET_TIME */
 	FlowdbQualOp op;
-	Expr *value;	/* free of the relation's Vars */
-	Oid value_type; /* for time */
-	bool exact;		/* need not be rechecked */
+	List *values; /* of Expr *, free of the relation's Vars */
+	List *types;  /* of Oid: the value's type, or an array's elements' */
+	List *arrays; /* of int: 1, an array whose elements are the values */
+	bool exact;	  /* need not be rechecked */
 } FlowdbQual;
 
 /* Clauses sorted out; every clause is in pushed (exact), local or both. */
@@ -268,10 +379,19 @@ typedef struct FlowdbQuals
 	List *pushed;			/* FlowdbQual *, OP_TRUE left out */
 	List *local;			/* RestrictInfo * */
 	int nfixed;				/* leading key columns fixed by equality */
+	int npoints;			/* leading key columns fixed by EQ or ANY */
 	bool time_fixed;		/* time column fixed by equality */
 	bool collation_blocked; /* a range was not pushed for its collation */
 } FlowdbQuals;
 
+/*
+ * flowdb_qual_match
+ *		Does the clause bound a key column or the time of rel?  qual: out,
+ *		filled on true.  *collationp is set (never cleared) when only its
+ *		collation keeps a clause from being pushed.
+ * flowdb_quals_split
+ *		Sort clauses into those the engine applies and those it does not.
+ */
 extern bool flowdb_qual_match(PlannerInfo *root, RelOptInfo *rel,
 							  const FlowdbTable *table, RestrictInfo *rinfo,
 							  FlowdbQual *qual, bool *collationp);
@@ -280,6 +400,16 @@ extern void flowdb_quals_split(PlannerInfo *root, RelOptInfo *rel,
 							   FlowdbQuals *quals);
 extern Node *flowdb_strip_relabel(Node *node);
 
+/* ---------------------------------------------------------- in pushlike.c */
+
+/*
+ * The fixed beginning of a LIKE pattern into prefix; false: it ends in an
+ * escape character, which is LIKE's error to raise.  *wildcardp: the pattern
+ * goes on with a wildcard; *restp: with more than one "%".
+ */
+extern bool flowdb_like_prefix(const char *pattern, Size len, StringInfo prefix,
+							   bool *wildcardp, bool *restp);
+
 /* -------------------------------------------------------------- in plan.c */
 
 /* Planner's view of one relation; in baserel->fdw_private. */
@@ -287,8 +417,11 @@ typedef struct FlowdbRel
 {
 	FlowdbTable *table;
 	FlowdbQuals quals; /* of baserestrictinfo */
+	bool known;		   /* there are records, so that counters tell */
+	bool analyzed;	   /* there are statistics on all key columns */
 	double records;	   /* in the store */
 	double bytes;
+	double keys; /* distinct ones */
 	uint32 sstables;
 	bool has_ts;
 	int64 ts_min;
@@ -298,11 +431,12 @@ typedef struct FlowdbRel
 /* Members of ForeignScan.fdw_private, in this order. */
 typedef enum FlowdbScanPrivate
 {
-	FLOWDB_SCAN_WANTED,	 /* int list: attnums the query needs */
-	FLOWDB_SCAN_TARGETS, /* int list, a member an expression of fdw_exprs */
-	FLOWDB_SCAN_OPS,	 /* int list, likewise */
-	FLOWDB_SCAN_TYPES,	 /* oid list, likewise */
-	FLOWDB_SCAN_FLAGS	 /* int list of one: bits below */
+	FLOWDB_SCAN_WANTED, /* int list: attnums the query needs */
+	FLOWDB_SCAN_QUALS,	/* int list, three a qual: target, op, values */
+	FLOWDB_SCAN_TYPES,	/* oid list, a member an expression of fdw_exprs */
+	FLOWDB_SCAN_ARRAYS, /* int list, likewise */
+	FLOWDB_SCAN_FLAGS,	/* int list of one: bits below */
+	FLOWDB_SCAN_LOCK	/* how rows are locked: flowdb_plan_lock */
 } FlowdbScanPrivate;
 
 #define FLOWDB_SCAN_REVERSE 1
@@ -330,12 +464,42 @@ typedef struct FlowdbCost
 	Cost total;
 } FlowdbCost;
 
+/*
+ * flowdb_cost_init
+ *		Counters of the table's store into fr, and the relation's size.
+ * flowdb_cost_width
+ *		The width of columns of varying length without statistics.
+ * flowdb_cost_estimate
+ *		Rows and cost of a path that applies quals.
+ */
 extern void flowdb_cost_init(FlowdbRel *fr, RelOptInfo *baserel);
+extern void flowdb_cost_width(PlannerInfo *root, RelOptInfo *baserel,
+							  const FlowdbRel *fr, TupleDesc desc);
 extern void flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 								 const FlowdbRel *fr, const FlowdbQuals *quals,
 								 FlowdbCost *cost);
 
+/* ---------------------------------------------------------- in relstats.c */
+
+extern void flowdb_relstats_init(void); /* a hook, from _PG_init */
+/* Has ANALYZE left statistics on the column? */
+extern bool flowdb_has_statistics(Oid relid, AttrNumber attnum);
+
 /* ---------------------------------------------------------- in execscan.c */
+
+/* A pushed qual, ready to be evaluated. */
+typedef struct FlowdbScanQual
+{
+	int target;
+	FlowdbQualOp op;
+	int nvalues;
+	ExprState **values;
+	Oid *types;
+	bool *arrays;
+} FlowdbScanQual;
+
+typedef struct FlowdbRanges FlowdbRanges;
+typedef struct FlowdbScanLock FlowdbScanLock; /* execlock.c */
 
 /* State of one scan node; in ForeignScanState.fdw_state. */
 typedef struct FlowdbScanState
@@ -347,18 +511,20 @@ typedef struct FlowdbScanState
 	bool reverse;
 
 	int nquals;
-	int *targets; /* arrays by pushed qual */
-	FlowdbQualOp *ops;
-	Oid *types;
-	List *exprs; /* ExprState * */
+	FlowdbScanQual *quals;
 
+	FlowdbRanges *ranges; /* in bounds_cxt; NULL: to be evaluated */
+	uint64 nranges;		  /* looked into so far */
+	FlowScanSpec spec;	  /* of the range that is open */
 	FlowScan *scan;
+	bool single; /* scan is a lookup: vec is all that it gives */
 	bool started;
 	bool finished;
 	uint32 want; /* rows of the next vector */
 	const FlowVector *vec;
-	uint32 next;		 /* row of vec to return next */
-	FlowScanStats stats; /* of scans closed so far */
+	uint32 next;		  /* row of vec to return next */
+	FlowdbScanLock *lock; /* NULL: rows are not locked */
+	FlowScanStats stats;  /* of scans closed so far */
 	MemoryContext bounds_cxt;
 	MemoryContextCallback callback;
 } FlowdbScanState;
@@ -367,19 +533,59 @@ extern void flowdbBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *flowdbIterateForeignScan(ForeignScanState *node);
 extern void flowdbReScanForeignScan(ForeignScanState *node);
 extern void flowdbEndForeignScan(ForeignScanState *node);
+/* What all scans of this node have read so far. */
 extern void flowdb_scan_stats(FlowdbScanState *state, FlowScanStats *stats);
+/* The next row into the node's slot; false: there is none. */
+extern bool flowdb_scan_next(ForeignScanState *node);
 
-/* ------------------------------------------------------------ in bounds.c */
+/* ---------------------------------------------------------- in execlock.c */
 
-/* Evaluate the pushed quals into spec; false: no row can match. */
-extern bool flowdb_bounds_eval(FlowdbScanState *state, ExprContext *econtext,
-							   FlowScanSpec *spec);
+/*
+ * flowdb_lock_begin
+ *		Make the scan a locking one if its plan says so: state->lock is set.
+ * flowdb_lock_next
+ *		The next row that passes and could be locked; an empty slot at the end.
+ * flowdb_lock_end
+ *		Release what it holds; may be called again, and without a lock.
+ */
+extern void flowdb_lock_begin(ForeignScanState *node, FlowdbScanState *state);
+extern TupleTableSlot *flowdb_lock_next(ForeignScanState *node);
+extern void flowdb_lock_end(FlowdbScanState *state);
 
-/* -------------------------------------------------------- in execmodify.c */
+/* ------------------------------------------------- in bounds.c, ranges.c */
+
+/*
+ * flowdb_ranges_eval
+ *		Evaluate the pushed quals into the ranges that a scan has to read, in
+ *		the order of its direction; NULL: no row can match.  Memory is the
+ *		current context's and grows with the values, not with the ranges.
+ * flowdb_ranges_rewind
+ *		Begin with the first one again.
+ * flowdb_ranges_next
+ *		The next range's bounds into spec; false: there is none left.
+ *		*pointp: it is one (key, ts).  Keys are good until the next call.
+ */
+extern FlowdbRanges *flowdb_ranges_eval(FlowdbScanState *state,
+										ExprContext *econtext);
+extern void flowdb_ranges_rewind(FlowdbRanges *ranges);
+extern bool flowdb_ranges_next(FlowdbRanges *ranges, FlowScanSpec *spec,
+							   bool *pointp);
+
+/* -------------------------------------------------------- in planmodify.c */
 
 extern int flowdbIsForeignRelUpdatable(Relation rel);
 extern List *flowdbPlanForeignModify(PlannerInfo *root, ModifyTable *plan,
 									 Index resultRelation, int subplan_index);
+extern void flowdbAddForeignUpdateTargets(PlannerInfo *root, Index rtindex,
+										  RangeTblEntry *target_rte,
+										  Relation target_relation);
+/* How the relation's scan locks rows: NIL, or a member of fdw_private. */
+extern List *flowdb_plan_lock(PlannerInfo *root, RelOptInfo *baserel);
+
+/* -------------------------------------------------------- in execmodify.c */
+
+/* ERROR for ON CONFLICT DO UPDATE. */
+extern void flowdb_refuse_do_update(const ModifyTable *plan);
 extern void flowdbBeginForeignModify(ModifyTableState *mtstate,
 									 ResultRelInfo *rinfo, List *fdw_private,
 									 int subplan_index, int eflags);
@@ -391,6 +597,27 @@ extern void flowdbEndForeignModify(EState *estate, ResultRelInfo *rinfo);
 extern void flowdbBeginForeignInsert(ModifyTableState *mtstate,
 									 ResultRelInfo *rinfo);
 extern void flowdbEndForeignInsert(EState *estate, ResultRelInfo *rinfo);
+
+/* ----------------------------------------------------------- in analyze.c */
+
+extern bool flowdbAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func,
+									  BlockNumber *totalpages);
+
+/* -------------------------------------------------------- in execupdate.c */
+
+extern TupleTableSlot *flowdbExecForeignUpdate(EState *estate,
+											   ResultRelInfo *rinfo,
+											   TupleTableSlot *slot,
+											   TupleTableSlot *planSlot);
+extern TupleTableSlot *flowdbExecForeignDelete(EState *estate,
+											   ResultRelInfo *rinfo,
+											   TupleTableSlot *slot,
+											   TupleTableSlot *planSlot);
+
+/* ---------------------------------------------------------- in truncate.c */
+
+extern void flowdbExecForeignTruncate(List *rels, DropBehavior behavior,
+									  bool restart_seqs);
 
 /* ----------------------------------------------------------- in explain.c */
 

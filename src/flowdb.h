@@ -1,6 +1,11 @@
 /*-------------------------------------------------------------------------
  * flowdb.h
- *	  The one internal header of the PostgreSQL layer, in sections by file.
+ *	  What every file of the PostgreSQL layer may use, in sections by file.
+ *
+ * Beside it: fdw.h for the SQL surface (options, schema, planning, scans,
+ * writes), with modify.h, schema.h, describe.h, ranges.h, pushdown.h,
+ * keytype.h, statrow.h and rights.h for parts of it; flowdb_shmem.h for the
+ * processes and what they share, with datadir.h, rowlock.h and rowtable.h.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOWDB_H
@@ -39,6 +44,7 @@ extern int flowdb_shared_memory_mb;		 /* flowdb.shared_memory */
 extern int flowdb_block_cache_mb;		 /* flowdb.block_cache; -1: a share */
 extern int flowdb_transaction_buffer_kb; /* flowdb.transaction_buffer */
 extern int flowdb_max_workers;			 /* flowdb.max_workers */
+extern int flowdb_row_locks;			 /* flowdb.row_locks */
 extern int flowdb_gc_interval_secs;		 /* flowdb.gc_interval; 0: never */
 extern int flowdb_retention_secs;		 /* flowdb.obsolete_file_retention */
 extern bool flowdb_auto_compaction;		 /* flowdb.auto_compaction */
@@ -107,12 +113,29 @@ extern FlowDb *flowdb_database(Oid serverid);
 
 /* --------------------------------------------------------------- in xact.c */
 
+/* One write of a row. */
+typedef struct FlowdbWrite
+{
+	FlowOp op;
+	uint32 store_id;
+	const void *key;
+	Size key_bytes;
+	int64 ts;
+	int64 expire_at;
+	const void *value;
+	Size value_bytes;
+	CommandId cid; /* the command's (GetCurrentCommandId(true)) */
+	bool checked;  /* it answers a read at log position seen: 40001 when it is
+					* pushed and somebody has written the row since (S9) */
+	uint64 seen;
+	bool absent; /* and the read has found no row */
+} FlowdbWrite;
+
 /*
- * flowdb_xact_add
+ * flowdb_xact_write
  *		Buffer one write of the current (sub)transaction, assigning its xid;
- *		hands the buffer over when it passes flowdb.transaction_buffer.
- *		cid: the command's id (GetCurrentCommandId(true)).  May wait for a
- *		flush.  Throws.
+ *		hands the buffer over when it passes flowdb.transaction_buffer.  May
+ *		wait for a flush.  Throws.
  * flowdb_xact_delete_range
  *		The same for a range tombstone.
  * flowdb_xact_buffer
@@ -120,10 +143,7 @@ extern FlowDb *flowdb_database(Oid serverid);
  * flowdb_visible
  *		FlowVisibleFn; arg is a registered MVCC Snapshot.
  */
-extern void flowdb_xact_add(Oid serverid, FlowDb *db, FlowOp op,
-							uint32 store_id, const void *key, Size key_bytes,
-							int64 ts, int64 expire_at, const void *value,
-							Size value_bytes, CommandId cid);
+extern void flowdb_xact_write(Oid serverid, FlowDb *db, const FlowdbWrite *w);
 extern void flowdb_xact_delete_range(Oid serverid, FlowDb *db, uint32 store_id,
 									 const FlowRect *rect, CommandId cid);
 extern FlowTxBuf *flowdb_xact_buffer(Oid serverid);
@@ -132,12 +152,15 @@ extern bool flowdb_visible(void *arg, FlowTxn *txn);
 /*
  * flowdb_lock_store
  *		S9: lock a store of a server of this database to the end of the
- *		(sub)transaction.  Writers of rows take RowExclusiveLock, who deletes a
- *		range takes ShareRowExclusiveLock: a range tombstone hides whatever is
- *		older in the log, so no writer may be between its log record and its
- *		commit then.
+ *		(sub)transaction.  Writers of rows take RowExclusiveLock, who only
+ *		locks rows RowShareLock.  Who deletes a range takes ExclusiveLock: a
+ *		range tombstone hides whatever is older in the log, so no writer may be
+ *		between its log record and its commit then, and nobody may have rows
+ *		locked.
  */
 extern void flowdb_lock_store(Oid serverid, uint32 store_id, LOCKMODE mode);
+/* The same without a wait: false when somebody is in the way. */
+extern bool flowdb_lock_store_if(Oid serverid, uint32 store_id, LOCKMODE mode);
 
 /* Heavyweight locks on objects in a server have an objsubid: 0 is the server
  * itself and core's, the last one is for defining stores, and those between
@@ -151,15 +174,17 @@ extern void flowdb_lock_store(Oid serverid, uint32 store_id, LOCKMODE mode);
  */
 extern uint32 flowdb_store_define(FlowDb *db, const char *name,
 								  const void *blob, Size blob_bytes);
+/* flow_configure and flow_configure_store in the same way. */
+extern void flowdb_configure(FlowDb *db, const FlowSettings *settings);
+extern void flowdb_configure_store(FlowDb *db, uint32 store_id, int policy);
+
+/* flow_store_drop and flow_store_drop_unless, waiting for room. */
+extern void flowdb_store_drop(FlowDb *db, uint32 store_id, uint64 xid,
+							  bool unless);
 
 /* ------------------------------------------------------------ in expiry.c */
 
 /* S13: before the first scan of a transaction; cheap when repeated. */
 extern void flowdb_announce_reader(void);
-
-/* -------------------------------------------------------------- in fdw.c &c */
-/* Sections below belong to the SQL surface: fdw.c, option.c, schema.c,
- * convert.c, plan.c, pushdown.c, cost.c, scan.c, modify.c, explain.c,
- * sqlfunc.c.  Their shared declarations live in fdw.h. */
 
 #endif /* FLOWDB_H */

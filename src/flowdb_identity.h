@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * flowdb_identity.h
- *	  The IDENTITY file: whose a database's directory is (S10).
+ *	  The IDENTITY file: whose a database's directory is (S10); and the
+ *	  registry's file.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOWDB_IDENTITY_H
@@ -34,5 +35,16 @@ typedef enum FlowdbFileState
 extern void flowdb_file_replace(const char *path, const void *data, Size len);
 extern FlowdbFileState flowdb_file_load(const char *path, void *data, Size max,
 										Size *len);
+
+/*
+ * flowdb_regfile_write: n entries and the position into the registry's file,
+ * durably; throws.
+ * flowdb_regfile_read: how many there are; what is missing or damaged is told
+ * by the directories.
+ */
+extern void flowdb_regfile_write(const FlowdbEntry *entries, int n,
+								 XLogRecPtr forgotten_before);
+extern int flowdb_regfile_read(FlowdbEntry entries[FLOWDB_MAX_DATABASES],
+							   XLogRecPtr *forgotten_before);
 
 #endif /* FLOWDB_IDENTITY_H */

@@ -22,7 +22,6 @@
 
 #define FLOWDB_MAX_DATABASES 128
 #define FLOWDB_MAX_WORKERS 16
-#define FLOWDB_PATH_MAX 64
 #define FLOWDB_DIRECTORY "flowdb" /* below $PGDATA */
 
 typedef enum FlowdbDbState
@@ -45,6 +44,7 @@ typedef struct FlowdbEntry
 	uint64 create_xid; /* full xid of CREATE SERVER until it is known to have
 						* committed, then 0 */
 	uint64 drop_xid;   /* full xid of DROP SERVER while undecided, or 0 */
+	char path[NAMEDATALEN]; /* data_dir, or empty: see datadir.h */
 } FlowdbEntry;
 
 /* One database (a FOREIGN SERVER).  Protected by registry_lock. */
@@ -57,11 +57,13 @@ typedef struct FlowdbSlot
 	char reason[256];	  /* why it is BROKEN */
 } FlowdbSlot;
 
+#define FLOWDB_TRANCHE_ROW_LOCK 5 /* of FlowdbShared.tranche */
+
 struct FlowdbShared
 {
 	LWLock registry_lock; /* slots and registry file; I/O under it is fine */
 	LWLock gate;	/* shared: around a log append; exclusive: arm, disarm */
-	int tranche[5]; /* by FlowLockRank; constant */
+	int tranche[6]; /* by FlowLockRank, then the row locks'; constant */
 
 	/* protected by gate */
 	bool armed; /* the holder makes checkpoints wait for our memtables */
@@ -151,7 +153,8 @@ extern int flowdb_registry_closed(int slots[FLOWDB_MAX_DATABASES]);
 /* Does a record at pos speak of a time before some database was dropped? */
 extern bool flowdb_registry_forgot(XLogRecPtr pos);
 
-/* A slot for a database before it is logged; give it back after an error. */
+/* A slot for a database before it is logged, and its data_dir, which no other
+ * may have; give it back after an error. */
 extern void flowdb_registry_reserve(const FlowdbEntry *entry);
 extern void flowdb_registry_release(const FlowdbEntry *entry);
 /* Change entries and make the file durable.  Throw. */
@@ -161,6 +164,8 @@ extern void flowdb_registry_mark_drop(Oid dboid, Oid serverid, uint64 drop_xid);
 extern int flowdb_registry_add_broken(Oid dboid, Oid serverid,
 									  const char *reason);
 extern void flowdb_registry_path(const FlowdbEntry *entry, char *path);
+/* The data_dir of a database that is listed, into dir[NAMEDATALEN]. */
+extern bool flowdb_registry_data_dir(Oid dboid, Oid serverid, char *dir);
 
 /* For settle.c: take registry_lock exclusively; write the file under it. */
 extern void flowdb_registry_lock(void);
@@ -170,10 +175,22 @@ extern void flowdb_registry_write(void);
 
 /* Act on CREATE and DROP whose transactions have ended. */
 extern void flowdb_registry_settle(void);
+/* Redo of a CREATE: who has its data_dir is gone by now, say what it may. */
+extern void flowdb_registry_evict(const FlowdbEntry *entry);
 
 /* --------------------------------------------------------------- in ddl.c */
 
 extern void flowdb_ddl_init(void); /* hooks, from _PG_init */
+/* Is the wrapper one whose handler is ours, whatever its name? */
+extern bool flowdb_is_our_wrapper(Oid fdwid);
+
+/* --------------------------------------------------------- in dropstore.c */
+
+extern void flowdb_dropstore_init(void); /* from flowdb_ddl_init */
+/* A relation is being dropped; the options of a foreign table have changed,
+ * and the change is not visible yet.  Any relation, any foreign table. */
+extern void flowdb_table_dropped(Oid relid);
+extern void flowdb_table_altered(Oid relid);
 
 /* ---------------------------------------------------------- in database.c */
 
@@ -231,6 +248,27 @@ extern void flowdb_redo_init(void); /* wraps the core redo functions */
 extern void flowdb_xact_init(void); /* callbacks and hooks, from _PG_init */
 
 /* -------------------------------------------------------- in visibility.c */
+
+/* FlowCountsFn: neither this transaction's own writes count nor aborted ones.
+ * FlowVisibleFn of flowdb_row_newest; arg is its FlowdbNewestLook. */
+extern bool flowdb_counts(void *arg, uint64_t xid, FlowTxnState state);
+extern bool flowdb_visible_now(void *arg, FlowTxn *txn);
+
+/* What flowdb_visible_now is to know, and tells. */
+typedef struct FlowdbNewestLook
+{
+	Snapshot snapshot; /* NULL: none is wanted */
+
+	/* of the newest version that is committed, or this transaction's */
+	uint64 seq_first, seq_last;
+	bool accepted;
+	bool own;
+	bool seen; /* the snapshot sees it */
+
+	/* the newest one of another transaction in progress; xid 0: none */
+	uint64 pending_seq;
+	uint64 pending_xid;
+} FlowdbNewestLook;
 
 extern FlowStatus flowdb_txn_outcome(FlowEnv *env, uint64_t xid,
 									 FlowTxnState *statep);

@@ -16,6 +16,7 @@
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
 
+#include "datadir.h"
 #include "flowdb_identity.h"
 
 #define IDENTITY_MAGIC 0x00314449574F4C46ULL /* "FLOWID1", little-endian */
@@ -27,6 +28,7 @@ typedef struct IdentityFile
 	uint64 identity;
 	Oid dboid;
 	Oid serverid;
+	char path[NAMEDATALEN];
 } IdentityFile;
 
 static pg_crc32c
@@ -119,6 +121,7 @@ flowdb_identity_write(const char *dir, const FlowdbEntry *entry)
 						 .serverid = entry->serverid};
 	char path[MAXPGPATH];
 
+	strlcpy(file.path, entry->path, sizeof(file.path));
 	identity_path(dir, path);
 	flowdb_file_replace(path, &file, sizeof(file));
 }
@@ -132,12 +135,14 @@ flowdb_identity_read(const char *dir, FlowdbEntry *entry, uint64 *system_id)
 
 	identity_path(dir, path);
 	if (flowdb_file_load(path, &file, sizeof(file), &len) != FLOWDB_FILE_OK ||
-		len != sizeof(file) || file.magic != IDENTITY_MAGIC)
+		len != sizeof(file) || file.magic != IDENTITY_MAGIC ||
+		file.path[sizeof(file.path) - 1] != '\0')
 		return false;
 	memset(entry, 0, sizeof(*entry));
 	entry->identity = file.identity;
 	entry->dboid = file.dboid;
 	entry->serverid = file.serverid;
+	strlcpy(entry->path, file.path, sizeof(entry->path));
 	*system_id = file.system_id;
 	return true;
 }
@@ -158,6 +163,8 @@ flowdb_identity_matches(const char *dir, const FlowdbEntry *entry, char *reason,
 				 "recovery set records of it aside in \"%s\"", aside);
 		return false;
 	}
+	if (!flowdb_datadir_is_sound(entry, reason, reason_bytes))
+		return false;
 	if (!flowdb_identity_read(dir, &found, &system_id))
 	{
 		snprintf(reason, reason_bytes,
@@ -166,7 +173,8 @@ flowdb_identity_matches(const char *dir, const FlowdbEntry *entry, char *reason,
 	}
 	if (system_id != GetSystemIdentifier() ||
 		found.identity != entry->identity || found.dboid != entry->dboid ||
-		found.serverid != entry->serverid)
+		found.serverid != entry->serverid ||
+		strcmp(found.path, entry->path) != 0)
 	{
 		snprintf(reason, reason_bytes,
 				 "directory \"%s\" belongs to another database", dir);

@@ -1,132 +1,39 @@
 /*-------------------------------------------------------------------------
  * layout.c
- *	  A store's columns, and which of a relation's columns they are.
+ *	  The layout of a relation's rows in its store: found, made, kept.
  *
- * The engine keeps a description of each store's value columns, which only
- * this file reads and writes.  Columns are numbered in the order in which
- * they came and never go, so that rows of any age can be read; relation and
- * store columns are matched by name.  Bytes: doc/FORMAT.md "Schema".
+ * Descriptions are read from the engine, matched (match.c), and what comes of
+ * it is cached by relation until the relation or any definition of the
+ * database changes.  What depends on a transaction under way is not cached.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_foreign_server.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "fdw.h"
 #include "schema.h"
 
-#define SCHEMA_VERSION 1
-
-/* A column as the store's description has it. */
-typedef struct StoreColumn
-{
-	char *name;
-	Oid type;
-	int16 len;
-	bool byval;
-	char align;
-} StoreColumn;
-
-typedef struct StoreSchema
-{
-	int nkeys;
-	List *columns; /* StoreColumn * */
-} StoreSchema;
-
-/* -------------------------------------------------------------- the bytes */
+/* ------------------------------------------------------------ find, define */
 
 static void
-append_varint(StringInfo buf, uint32 v)
+unreadable(const char *store)
 {
-	uint8 bytes[FLOWDB_VARINT_MAX];
-
-	appendBinaryStringInfo(buf, (char *) bytes,
-						   (int) (flowdb_put_varint(bytes, v) - bytes));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DATA_CORRUPTED),
+		 errmsg("the description of FlowDB store \"%s\" cannot be read", store),
+		 errhint("It may have been written by a later version of "
+				 "flowdb_fdw.")));
 }
 
-static void
-encode_schema(const StoreSchema *schema, StringInfo buf)
-{
-	ListCell *lc;
-
-	appendStringInfoCharMacro(buf, SCHEMA_VERSION);
-	append_varint(buf, (uint32) schema->nkeys);
-	append_varint(buf, (uint32) list_length(schema->columns));
-	foreach (lc, schema->columns)
-	{
-		const StoreColumn *col = lfirst(lc);
-		uint32 len = (uint32) strlen(col->name);
-
-		append_varint(buf, len);
-		appendBinaryStringInfo(buf, col->name, (int) len);
-		append_varint(buf, col->type);
-		append_varint(buf, (uint32) (col->len + 2)); /* -2, -1 or a length */
-		appendStringInfoCharMacro(buf, col->byval ? 1 : 0);
-		appendStringInfoCharMacro(buf, col->align);
-	}
-}
-
-static StoreColumn *
-decode_column(const uint8 **pp, const uint8 *end)
-{
-	StoreColumn *col = palloc(sizeof(StoreColumn));
-	uint32 len;
-	uint32 type;
-	uint32 typlen;
-
-	if (!flowdb_get_varint(pp, end, &len) || len > (Size) (end - *pp))
-		return NULL;
-	col->name = pnstrdup((const char *) *pp, len);
-	*pp += len;
-	if (!flowdb_get_varint(pp, end, &type) ||
-		!flowdb_get_varint(pp, end, &typlen) || typlen > PG_INT16_MAX ||
-		end - *pp < 2)
-		return NULL;
-	col->type = type;
-	col->len = (int16) ((int) typlen - 2);
-	col->byval = *(*pp)++ != 0;
-	col->align = (char) *(*pp)++;
-	return col;
-}
-
-/* false: damaged, or of a version we do not know. */
-static bool
-decode_schema(const uint8 *p, Size len, StoreSchema *schema)
-{
-	const uint8 *end = p + len;
-	uint32 nkeys;
-	uint32 ncolumns;
-
-	schema->columns = NIL;
-	if (len < 1 || *p++ != SCHEMA_VERSION ||
-		!flowdb_get_varint(&p, end, &nkeys) || nkeys > MaxAttrNumber ||
-		!flowdb_get_varint(&p, end, &ncolumns))
-		return false;
-	schema->nkeys = (int) nkeys;
-	for (uint32 i = 0; i < ncolumns; i++)
-	{
-		StoreColumn *col = decode_column(&p, end);
-
-		if (!col)
-			return false;
-		schema->columns = lappend(schema->columns, col);
-	}
-	return p == end;
-}
-
-/* ------------------------------------------------------------ find, match */
-
-/* false: the store has not begun. */
-static bool
-find_store(FlowDb *db, const FlowdbTable *table, uint32 *store_idp,
-		   StoreSchema *schema)
+/* A store's description as it stands, palloc'd; NULL: there is none. */
+static uint8 *
+read_blob(FlowDb *db, const char *store, uint32 *store_idp, Size *bytesp)
 {
 	FlowEnv *env = flowdb_env();
 	FlowStatus st;
@@ -134,11 +41,11 @@ find_store(FlowDb *db, const FlowdbTable *table, uint32 *store_idp,
 	size_t blob_bytes;
 	uint8 *copy;
 
-	while ((st = flow_store_find(db, table->store, store_idp, &blob,
-								 &blob_bytes)) == FLOW_INTERRUPTED)
+	while ((st = flow_store_find(db, store, store_idp, &blob, &blob_bytes)) ==
+		   FLOW_INTERRUPTED)
 		CHECK_FOR_INTERRUPTS();
 	if (st == FLOW_NOTFOUND)
-		return false;
+		return NULL;
 	flowdb_report(st);
 
 	copy = palloc_extended(Max(blob_bytes, 1), MCXT_ALLOC_NO_OOM);
@@ -149,119 +56,62 @@ find_store(FlowDb *db, const FlowdbTable *table, uint32 *store_idp,
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),
 						errdetail("Failed on request of size %zu.",
 								  (Size) blob_bytes)));
-	if (!decode_schema(copy, blob_bytes, schema))
+	*bytesp = blob_bytes;
+	return copy;
+}
+
+bool
+flowdb_layout_describe(FlowDb *db, const char *store, uint32 *store_idp,
+					   FlowdbDescription *desc)
+{
+	Size bytes;
+	uint8 *blob = read_blob(db, store, store_idp, &bytes);
+
+	if (blob == NULL)
+		return false;
+	if (!flowdb_describe_decode(blob, bytes, desc))
+		unreadable(store);
+	pfree(blob);
+	return flowdb_describe_resolve(desc);
+}
+
+static uint32
+define(FlowDb *db, const char *store, const FlowdbDescription *desc)
+{
+	StringInfoData blob;
+	uint32 id;
+
+	initStringInfo(&blob);
+	flowdb_describe_encode(desc, &blob);
+	if (blob.len > (int) FLOW_MAX_BLOB ||
+		list_length(desc->columns) > PG_INT16_MAX)
 		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the description of FlowDB store \"%s\" cannot be read",
-						table->store),
-				 errhint("It may have been written by a later version of "
-						 "flowdb_fdw.")));
-	pfree(copy);
-	if (schema->nkeys != table->nkeys)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("foreign table \"%s\" and its store \"%s\" have "
-						"different keys",
-						get_rel_name(table->relid), table->store),
-				 errdetail("Key columns: %d in the table, %d in the store.",
-						   table->nkeys, schema->nkeys),
-				 errhint("Give the table the same key columns, or another "
-						 "store.")));
-	return true;
-}
-
-static void
-check_same_type(Relation rel, const FlowdbTable *table, Form_pg_attribute att,
-				const StoreColumn *col)
-{
-	if (att->atttypid == col->type && att->attlen == col->len &&
-		att->attbyval == col->byval && att->attalign == col->align)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of foreign table \"%s\" has another type in "
-					"its store",
-					NameStr(att->attname), RelationGetRelationName(rel)),
-			 errdetail("The table has %s, the store \"%s\" has %s.",
-					   format_type_be(att->atttypid), table->store,
-					   format_type_be(col->type)),
-			 errhint("Add a column of another name, or use another store.")));
-}
-
-static int
-find_by_name(const StoreSchema *schema, const char *name)
-{
-	for (int i = 0; i < list_length(schema->columns); i++)
-		if (strcmp(((StoreColumn *) list_nth(schema->columns, i))->name,
-				   name) == 0)
-			return i;
-	return -1;
-}
-
-static void
-fill_column(FlowdbValueColumn *vc, const StoreColumn *col, int32 *offsetp)
-{
-	vc->attnum = 0;
-	vc->len = col->len;
-	vc->byval = col->byval;
-	vc->copy = !col->byval && col->len > 0 && col->align != TYPALIGN_CHAR;
-	vc->packed = false;
-	vc->offset = *offsetp;
-	if (*offsetp >= 0)
-		*offsetp = col->len > 0 ? *offsetp + col->len : -1;
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("FlowDB store \"%s\" has too many columns", store),
+				 errhint("Columns that were dropped count too: copy "
+						 "the rows into a new table.")));
+	id = flowdb_store_define(db, store, blob.data, (Size) blob.len);
+	pfree(blob.data);
+	return id;
 }
 
 /*
- * Match columns by name.  *completep: all value columns of rel are in the
- * store; if not and add is set, they are appended to schema first.
+ * Two backends that add columns at the same time must not give out one
+ * number twice: reading the old definition and writing the new one is under
+ * a lock, which the end of the transaction releases if anything fails.
  */
-static FlowdbLayout *
-make_layout(Relation rel, const FlowdbTable *table, StoreSchema *schema,
-			bool add, bool *completep)
+static void
+lock_definitions(const FlowdbTable *table)
 {
-	TupleDesc desc = RelationGetDescr(rel);
-	FlowdbLayout *layout =
-		palloc0(offsetof(FlowdbLayout, columns) +
-				sizeof(FlowdbValueColumn) *
-					(list_length(schema->columns) + desc->natts));
-	int32 offset = 0;
+	LockDatabaseObject(ForeignServerRelationId, table->serverid,
+					   FLOWDB_LOCK_DEFINE, ExclusiveLock);
+}
 
-	*completep = true;
-	for (int i = 0; i < list_length(schema->columns); i++)
-		fill_column(&layout->columns[i], list_nth(schema->columns, i), &offset);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		int number;
-
-		if (att->attisdropped || flowdb_is_role_column(table, att->attnum))
-			continue;
-		number = find_by_name(schema, NameStr(att->attname));
-		if (number < 0)
-		{
-			StoreColumn *col;
-
-			*completep = false;
-			if (!add)
-				continue;
-			col = palloc(sizeof(StoreColumn));
-			col->name = pstrdup(NameStr(att->attname));
-			col->type = att->atttypid;
-			col->len = att->attlen;
-			col->byval = att->attbyval;
-			col->align = att->attalign;
-			number = list_length(schema->columns);
-			schema->columns = lappend(schema->columns, col);
-			fill_column(&layout->columns[number], col, &offset);
-		}
-		check_same_type(rel, table, att, list_nth(schema->columns, number));
-		layout->columns[number].attnum = att->attnum;
-		layout->columns[number].packed =
-			att->attlen == -1 &&
-			get_typstorage(att->atttypid) != TYPSTORAGE_PLAIN;
-	}
-	layout->ncolumns = list_length(schema->columns);
-	return layout;
+static void
+unlock_definitions(const FlowdbTable *table)
+{
+	UnlockDatabaseObject(ForeignServerRelationId, table->serverid,
+						 FLOWDB_LOCK_DEFINE, ExclusiveLock);
 }
 
 /* ------------------------------------------------------------- the cache */
@@ -269,10 +119,8 @@ make_layout(Relation rel, const FlowdbTable *table, StoreSchema *schema,
 static FlowdbLayout *
 copy_layout(const FlowdbLayout *layout, MemoryContext cxt)
 {
-	Size size = offsetof(FlowdbLayout, columns) +
-				sizeof(FlowdbValueColumn) * layout->ncolumns;
-
-	return memcpy(MemoryContextAlloc(cxt, size), layout, size);
+	return memcpy(MemoryContextAlloc(cxt, layout->bytes), layout,
+				  layout->bytes);
 }
 
 static FlowdbLayout *
@@ -303,68 +151,150 @@ keep_layout(const FlowdbTable *table, const FlowdbLayout *layout, bool complete,
 	entry->layout_complete = complete;
 }
 
+/* ------------------------------------------------------------ read, write */
+
 FlowdbLayout *
 flowdb_layout_read(Relation rel, const FlowdbTable *table, FlowDb *db)
 {
 	uint64 version = flow_store_version(db);
 	uint64 moment = flowdb_cache_moment();
 	FlowdbLayout *layout = cached_layout(table, version, false);
-	StoreSchema schema = {.nkeys = table->nkeys, .columns = NIL};
+	FlowdbDescription desc;
 	uint32 store_id = 0;
 	bool exists;
+	bool pending;
+	bool changed;
 	bool complete;
 
 	if (layout)
 		return layout;
-	exists = find_store(db, table, &store_id, &schema);
-	layout = make_layout(rel, table, &schema, false, &complete);
+	exists = flowdb_layout_describe(db, table->store, &store_id, &desc);
+	pending = exists && desc.pending;
+	if (pending)
+		exists = false; /* nothing in it is for us yet */
+	if (!exists)
+		flowdb_match_begin(rel, table, &desc);
+	layout = flowdb_match(rel, table, &desc, false, &changed, &complete);
 	layout->exists = exists;
 	layout->store_id = store_id;
-	keep_layout(table, layout, complete && exists, version, moment);
+	if (!desc.unsettled && !pending)
+		keep_layout(table, layout, complete && exists, version, moment);
 	return layout;
 }
 
-/*
- * Two backends that add columns at the same time must not give out one
- * number twice: reading the old definition and writing the new one is under
- * a lock, which the end of the transaction releases if anything fails.
- */
+/* With the definitions locked: the layout, and the definition if it had to
+ * change. */
+static FlowdbLayout *
+write_locked(Relation rel, const FlowdbTable *table, FlowDb *db,
+			 bool *unsettledp)
+{
+	FlowdbDescription desc;
+	FlowdbLayout *layout;
+	uint32 store_id = 0;
+	bool changed;
+	bool complete;
+	bool begin = !flowdb_layout_describe(db, table->store, &store_id, &desc);
+
+	if (begin)
+		flowdb_match_begin(rel, table, &desc);
+	layout = flowdb_match(rel, table, &desc, true, &changed, &complete);
+	if (desc.pending)
+	{
+		/* somebody else's new store, which is ours as well now */
+		desc.begin_xid = 0;
+		changed = true;
+	}
+	if (begin || changed)
+		store_id = define(db, table->store, &desc);
+	if (begin)
+		flowdb_store_begun(rel, table, db, store_id);
+	layout->exists = true;
+	layout->store_id = store_id;
+	*unsettledp = desc.unsettled || desc.begin_xid != 0;
+	for (int i = 0; i < list_length(desc.columns); i++)
+		*unsettledp |=
+			((FlowdbStoreColumn *) list_nth(desc.columns, i))->add_xid != 0;
+	if (begin || table->owned)
+		flowdb_options_store(table, db, store_id);
+	return layout;
+}
+
 FlowdbLayout *
 flowdb_layout_write(Relation rel, const FlowdbTable *table, FlowDb *db)
 {
 	uint64 version = flow_store_version(db);
 	uint64 moment = flowdb_cache_moment();
 	FlowdbLayout *layout = cached_layout(table, version, true);
-	StoreSchema schema = {.nkeys = table->nkeys, .columns = NIL};
-	uint32 store_id = 0;
-	bool exists;
-	bool complete;
+	bool unsettled;
 
 	if (layout)
 		return layout;
-	LockDatabaseObject(ForeignServerRelationId, table->serverid,
-					   FLOWDB_LOCK_DEFINE, ExclusiveLock);
+	flowdb_options_heal(table->serverid, db);
+	lock_definitions(table);
+	layout = write_locked(rel, table, db, &unsettled);
 	version = flow_store_version(db);
-	exists = find_store(db, table, &store_id, &schema);
-	layout = make_layout(rel, table, &schema, true, &complete);
-	if (!exists || !complete)
-	{
-		StringInfoData blob;
-
-		initStringInfo(&blob);
-		encode_schema(&schema, &blob);
-		if (blob.len > (int) FLOW_MAX_BLOB)
-			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-							errmsg("FlowDB store \"%s\" has too many columns",
-								   table->store)));
-		store_id =
-			flowdb_store_define(db, table->store, blob.data, (Size) blob.len);
-		version = flow_store_version(db);
-	}
-	layout->exists = true;
-	layout->store_id = store_id;
-	UnlockDatabaseObject(ForeignServerRelationId, table->serverid,
-						 FLOWDB_LOCK_DEFINE, ExclusiveLock);
-	keep_layout(table, layout, true, version, moment);
+	unlock_definitions(table);
+	if (!unsettled)
+		keep_layout(table, layout, true, version, moment);
 	return layout;
+}
+
+/* ------------------------------------------------------------------- ALTER */
+
+static bool
+rename_column(const FlowdbTable *table, FlowdbDescription *desc,
+			  const FlowdbRenamed *renamed)
+{
+	int number = flowdb_match_name(desc, renamed->from);
+	FlowdbStoreColumn *col;
+	FlowdbRename *rename;
+
+	if (number < 0)
+		return false; /* not written yet, or renamed through another table */
+	col = list_nth(desc->columns, number);
+	if (flowdb_match_name(desc, renamed->to) >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_COLUMN),
+				 errmsg("column \"%s\" of FlowDB store \"%s\" already exists",
+						renamed->to, table->store),
+				 errhint("The store has columns that this table does not "
+						 "show.")));
+	if (col->renaming || col->pending)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("column \"%s\" of FlowDB store \"%s\" is being changed "
+						"by another transaction",
+						renamed->from, table->store)));
+	rename = palloc(sizeof(*rename));
+	rename->xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
+	rename->old_name = col->name;
+	col->renames = lappend(col->renames, rename);
+	col->shown = col->name = pstrdup(renamed->to);
+	return true;
+}
+
+void
+flowdb_layout_alter(Relation rel, const FlowdbTable *table, FlowDb *db,
+					List *added, List *renamed)
+{
+	FlowdbDescription desc;
+	uint32 store_id;
+	bool changed = false;
+	ListCell *lc;
+
+	lock_definitions(table);
+	if (flowdb_layout_describe(db, table->store, &store_id, &desc) &&
+		!desc.pending)
+	{
+		foreach (lc, renamed)
+			changed |= rename_column(table, &desc, lfirst(lc));
+		foreach (lc, added)
+		{
+			flowdb_match_added(rel, table, &desc, lfirst(lc));
+			changed = true;
+		}
+		if (changed)
+			(void) define(db, table->store, &desc);
+	}
+	unlock_definitions(table);
 }

@@ -25,7 +25,9 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	flowdb_settings_init();
-	flowdb_schema_init();
+	flowdb_alter_init();
+	flowdb_options_init();
+	flowdb_relstats_init();
 	flowdb_shmem_init();
 	flowdb_walrmgr_init();
 	flowdb_redo_init();

@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 
 #include "fdw.h"
+#include "rights.h"
 
 void
 flowdbGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
@@ -32,9 +33,11 @@ flowdbGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 	Relation rel = table_open(foreigntableid, NoLock);
 	FlowdbCost cost;
 
+	flowdb_rights_check_query(root->parse);
 	fr->table = flowdb_table_get(rel);
-	table_close(rel, NoLock);
 	flowdb_cost_init(fr, baserel);
+	flowdb_cost_width(root, baserel, fr, RelationGetDescr(rel));
+	table_close(rel, NoLock);
 	flowdb_quals_split(root, baserel, fr->table, baserel->baserestrictinfo,
 					   &fr->quals);
 	flowdb_cost_estimate(root, baserel, fr, &fr->quals, &cost);
@@ -52,20 +55,41 @@ flowdbIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
 
 /* ---------------------------------------------------------------- ordering */
 
-/* Does the pathkey sort by this column, in the engine's order? */
-static bool
-pathkey_is_column(const PathKey *pathkey, RelOptInfo *rel, AttrNumber attnum,
-				  Oid family, bool text)
+/* Column number i of (key columns..., time). */
+static void
+sort_column(const FlowdbTable *table, int i, AttrNumber *attnump, Oid *familyp,
+			bool *textp)
 {
-	EquivalenceClass *ec = pathkey->pk_eclass;
-	ListCell *lc;
+	bool key = i < table->nkeys;
 
-	if (pathkey->pk_opfamily != family || ec->ec_has_volatile ||
+	*attnump = key ? table->keys[i].attnum : table->time_attnum;
+	*familyp = key ? flowdb_key_family(table->keys[i].type)
+				   : flowdb_time_family(table->time_type);
+	*textp = key && table->keys[i].type == FLOWDB_KEY_TEXT;
+}
+
+static int
+sort_columns(const FlowdbTable *table)
+{
+	return table->nkeys + (table->time_attnum != 0 ? 1 : 0);
+}
+
+/* Does sorting by the class sort by column number i, in the engine's order? */
+static bool
+class_is_column(EquivalenceClass *ec, RelOptInfo *rel, const FlowdbTable *table,
+				int i)
+{
+	AttrNumber attnum;
+	Oid family;
+	bool text;
+	EquivalenceMember *em;
+
+	sort_column(table, i, &attnum, &family, &text);
+	if (ec->ec_has_volatile || !list_member_oid(ec->ec_opfamilies, family) ||
 		(text && !flowdb_collation_is_c(ec->ec_collation)))
 		return false;
-	foreach (lc, ec->ec_members)
+	flowdb_foreach_member (em, ec, rel->relids)
 	{
-		EquivalenceMember *em = lfirst(lc);
 		Var *var = (Var *) flowdb_strip_relabel((Node *) em->em_expr);
 
 		if (IsA(var, Var) && var->varno == (int) rel->relid &&
@@ -75,22 +99,53 @@ pathkey_is_column(const PathKey *pathkey, RelOptInfo *rel, AttrNumber attnum,
 	return false;
 }
 
-/* Same for column number i of (key columns..., time). */
 static bool
 pathkey_matches(const PathKey *pathkey, RelOptInfo *rel,
 				const FlowdbTable *table, int i)
 {
-	if (i < table->nkeys)
-		return pathkey_is_column(pathkey, rel, table->keys[i].attnum,
-								 table->keys[i].type == FLOWDB_KEY_TEXT
-									 ? TEXT_BTREE_FAM_OID
-									 : BYTEA_BTREE_FAM_OID,
-								 table->keys[i].type == FLOWDB_KEY_TEXT);
-	return pathkey_is_column(pathkey, rel, table->time_attnum,
-							 table->time_type == FLOWDB_TIME_BIGINT
-								 ? INTEGER_BTREE_FAM_OID
-								 : FLOWDB_DATETIME_FAM_OID,
-							 false);
+	AttrNumber attnum;
+	Oid family;
+	bool text;
+
+	sort_column(table, i, &attnum, &family, &text);
+	return pathkey->pk_opfamily == family &&
+		   class_is_column(pathkey->pk_eclass, rel, table, i);
+}
+
+/*
+ * join_pathkeys
+ *		What of the engine's order a merge join above the scan can use.
+ */
+static List *
+join_pathkeys(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
+			  const FlowdbQuals *quals)
+{
+	List *pathkeys = NIL;
+
+	if (!rel->has_eclass_joins && rel->joininfo == NIL)
+		return NIL;
+	for (int i = 0; i < sort_columns(table); i++)
+	{
+		EquivalenceClass *found = NULL;
+		AttrNumber attnum;
+		Oid family;
+		bool text;
+		ListCell *lc;
+
+		foreach (lc, root->eq_classes)
+			if (class_is_column(lfirst(lc), rel, table, i))
+				found = lfirst(lc);
+		if (!found && i >= quals->nfixed)
+			break;
+		if (!found || EC_MUST_BE_REDUNDANT(found))
+			continue;
+		sort_column(table, i, &attnum, &family, &text);
+		/* canonical lists name a class once: two columns may be equal */
+		pathkeys = list_append_unique_ptr(
+			pathkeys, make_canonical_pathkey(root, found, family,
+											 FLOWDB_SORT_ASCENDING, false));
+	}
+	return truncate_useless_pathkeys(root, rel, pathkeys);
 }
 
 /*
@@ -105,7 +160,7 @@ static List *
 useful_pathkeys(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 				const FlowdbQuals *quals, bool *reversep)
 {
-	int ncolumns = table->nkeys + (table->time_attnum != 0 ? 1 : 0);
+	int ncolumns = sort_columns(table);
 	int column = 0;
 	List *pathkeys = NIL;
 	ListCell *lc;
@@ -154,11 +209,15 @@ add_paths_for(PlannerInfo *root, RelOptInfo *rel, const FlowdbQuals *quals,
 	FlowdbRel *fr = rel->fdw_private;
 	bool reverse = false;
 	List *pathkeys = NIL;
+	List *joined = NIL;
 
 	if (bms_is_empty(outer))
+	{
 		pathkeys = useful_pathkeys(root, rel, fr->table, quals, &reverse);
-	if (pathkeys == NIL || reverse)
-		add_one_path(root, rel, cost, NIL, false, outer);
+		joined = join_pathkeys(root, rel, fr->table, quals);
+	}
+	if (pathkeys == NIL || reverse || !pathkeys_contained_in(joined, pathkeys))
+		add_one_path(root, rel, cost, joined, false, outer);
 	if (pathkeys != NIL)
 		add_one_path(root, rel, cost, pathkeys, reverse, outer);
 }
@@ -320,9 +379,9 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	FlowdbQuals quals;
 	List *exprs = NIL;
 	List *recheck = NIL;
-	List *targets = NIL;
-	List *ops = NIL;
+	List *shape = NIL;
 	List *types = NIL;
+	List *arrays = NIL;
 	List *wanted;
 	int flags = 0;
 	bool all;
@@ -333,11 +392,13 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	{
 		FlowdbQual *qual = lfirst(lc);
 
-		exprs = lappend(exprs, qual->value);
+		exprs = list_concat(exprs, qual->values);
 		recheck = lappend(recheck, qual->rinfo->clause);
-		targets = lappend_int(targets, qual->target);
-		ops = lappend_int(ops, (int) qual->op);
-		types = lappend_oid(types, qual->value_type);
+		shape = lappend_int(shape, qual->target);
+		shape = lappend_int(shape, (int) qual->op);
+		shape = lappend_int(shape, list_length(qual->values));
+		types = list_concat(types, qual->types);
+		arrays = list_concat(arrays, qual->arrays);
 	}
 	wanted = wanted_columns(baserel, &quals, &all);
 	if (is_reverse(best_path))
@@ -348,6 +409,8 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 		flags |= FLOWDB_SCAN_ALL_COLUMNS;
 	return make_foreignscan(
 		tlist, extract_actual_clauses(quals.local, false), baserel->relid,
-		exprs, list_make5(wanted, targets, ops, types, list_make1_int(flags)),
+		exprs,
+		lappend(list_make5(wanted, shape, types, arrays, list_make1_int(flags)),
+				flowdb_plan_lock(root, baserel)),
 		NIL, recheck, outer_plan);
 }

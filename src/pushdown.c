@@ -14,7 +14,6 @@
 #include "postgres.h"
 
 #include "access/stratnum.h"
-#include "catalog/pg_opfamily.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
@@ -22,16 +21,13 @@
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/restrictinfo.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
-#include "fdw.h"
+#include "pushdown.h"
 
 /* Operators without a name in pg_operator_d.h */
 #define OID_STARTS_WITH_OP 3877 /* text ^@ text */
-
-#define NO_TARGET (-2)
 
 /* varchar, domains and COLLATE put a RelabelType around what is compared. */
 Node *
@@ -42,237 +38,256 @@ flowdb_strip_relabel(Node *node)
 	return node;
 }
 
-/* Number of the key column that node is, FLOWDB_TARGET_TIME or NO_TARGET. */
-static int
-column_target(RelOptInfo *rel, const FlowdbTable *table, Node *node)
+int
+flowdb_match_target(const FlowdbMatch *m, Node *node)
 {
+	const FlowdbTable *table = m->table;
 	Var *var = (Var *) flowdb_strip_relabel(node);
 
-	if (!var || !IsA(var, Var) || var->varno != (int) rel->relid ||
+	if (!var || !IsA(var, Var) || var->varno != (int) m->rel->relid ||
 		var->varlevelsup != 0)
-		return NO_TARGET;
+		return FLOWDB_NO_TARGET;
 	if (var->varattno != 0 && var->varattno == table->time_attnum)
 		return FLOWDB_TARGET_TIME;
 	for (int i = 0; i < table->nkeys; i++)
 		if (var->varattno == table->keys[i].attnum)
 			return i;
-	return NO_TARGET;
+	return FLOWDB_NO_TARGET;
 }
 
-/* Is node one value for the whole of a scan of rel? */
-static bool
-is_scan_constant(PlannerInfo *root, RelOptInfo *rel, Node *node)
+bool
+flowdb_match_constant(const FlowdbMatch *m, Node *node)
 {
-	return !bms_is_member((int) rel->relid, pull_varnos(root, node)) &&
+	return !bms_is_member((int) m->rel->relid, pull_varnos(m->root, node)) &&
 		   !contain_volatile_functions(node) && !contain_subplans(node);
+}
+
+void
+flowdb_match_set(FlowdbQual *qual, int target, FlowdbQualOp op, Node *value,
+				 Oid type)
+{
+	qual->target = target;
+	qual->op = op;
+	qual->values = list_make1(value);
+	qual->types = list_make1_oid(type);
+	qual->arrays = list_make1_int(0);
+	qual->exact = true;
 }
 
 /* -------------------------------------------------------------- operators */
 
 /*
- * A comparison of a key column.  0: not one that can be pushed; *collationp
- * is set when only the collation bars it.
+ * Is a text key compared bytewise by op under this collation?  One that could
+ * not be determined is an error that the executor raises, if ever it gets to
+ * a row.
  */
-static FlowdbQualOp
-key_operator(FlowdbKeyType type, Oid opno, Oid collation, bool *collationp)
-{
-	Oid family =
-		type == FLOWDB_KEY_TEXT ? TEXT_BTREE_FAM_OID : BYTEA_BTREE_FAM_OID;
-	Oid operand = type == FLOWDB_KEY_TEXT ? TEXTOID : BYTEAOID;
-	Oid left;
-	Oid right;
-	int strategy;
-
-	op_input_types(opno, &left, &right);
-	if (left != operand || right != operand)
-		return 0;
-	if (type == FLOWDB_KEY_TEXT && opno == OID_STARTS_WITH_OP)
-		strategy = FLOWDB_OP_PREFIX;
-	else
-		strategy = get_op_opfamily_strategy(opno, family);
-	if (strategy == 0 || type == FLOWDB_KEY_BYTEA)
-		return (FlowdbQualOp) strategy;
-	if (strategy == FLOWDB_OP_EQ || strategy == FLOWDB_OP_PREFIX
-			? get_collation_isdeterministic(collation)
-			: flowdb_collation_is_c(collation))
-		return (FlowdbQualOp) strategy;
-	*collationp = true;
-	return 0;
-}
-
-static FlowdbQualOp
-time_operator(FlowdbTimeType type, Oid opno, Oid *value_typep)
-{
-	Oid family = type == FLOWDB_TIME_BIGINT ? INTEGER_BTREE_FAM_OID
-											: FLOWDB_DATETIME_FAM_OID;
-	Oid left;
-
-	op_input_types(opno, &left, value_typep);
-	if (type == FLOWDB_TIME_BIGINT
-			? left != INT8OID
-			: left != TIMESTAMPTZOID || *value_typep != TIMESTAMPTZOID)
-		return 0;
-	return (FlowdbQualOp) get_op_opfamily_strategy(opno, family);
-}
-
-/* ------------------------------------------------------------------- LIKE */
-
-/*
- * The fixed beginning of a LIKE pattern as a text Const, and what to make of
- * it: EQ for a pattern without wildcards, PREFIX, or 0 for none.
- */
-static FlowdbQualOp
-like_prefix(const Const *pattern, Const **prefixp, bool *exactp)
-{
-	text *t = DatumGetTextPP(pattern->constvalue);
-	const char *p = VARDATA_ANY(t);
-	const char *end = p + VARSIZE_ANY_EXHDR(t);
-	StringInfoData prefix;
-	bool wildcard = false;
-
-	initStringInfo(&prefix);
-	for (; p < end; p++)
-	{
-		wildcard = *p == '%' || *p == '_';
-		if (wildcard)
-			break;
-		if (*p == '\\' && ++p == end)
-			return 0; /* let LIKE raise its error */
-		appendStringInfoCharMacro(&prefix, *p);
-	}
-	if (prefix.len == 0 && wildcard)
-		return 0;
-	*exactp = !wildcard || (*p == '%' && p + 1 == end);
-	*prefixp = makeConst(
-		TEXTOID, -1, pattern->constcollid, -1,
-		PointerGetDatum(cstring_to_text_with_len(prefix.data, prefix.len)),
-		false, false);
-	return wildcard ? FLOWDB_OP_PREFIX : FLOWDB_OP_EQ;
-}
-
 static bool
-match_like(RelOptInfo *rel, const FlowdbTable *table, OpExpr *op,
-		   FlowdbQual *qual, bool *collationp)
+collation_fits(FlowdbMatch *m, FlowdbQualOp op, Oid collation)
 {
-	Node *right = lsecond(op->args);
-	Const *prefix = NULL;
-
-	qual->target = column_target(rel, table, linitial(op->args));
-	if (qual->target < 0 || table->keys[qual->target].type != FLOWDB_KEY_TEXT ||
-		!IsA(right, Const) || ((Const *) right)->constisnull)
+	if (!OidIsValid(collation))
 		return false;
-	if (!get_collation_isdeterministic(op->inputcollid))
-	{
-		*collationp = true;
-		return false;
-	}
-	qual->op = like_prefix((Const *) right, &prefix, &qual->exact);
-	qual->value = (Expr *) prefix;
-	return qual->op != 0;
+	if (op == FLOWDB_OP_EQ ? get_collation_isdeterministic(collation)
+						   : flowdb_collation_is_c(collation))
+		return true;
+	m->collation = true;
+	return false;
 }
 
-/* ---------------------------------------------------------------- clauses */
+FlowdbQualOp
+flowdb_match_operator(FlowdbMatch *m, int target, Oid opno, Oid collation,
+					  Oid *typep, bool *exactp)
+{
+	const FlowdbTable *table = m->table;
+	bool time = target == FLOWDB_TARGET_TIME;
+	FlowdbKeyType type = time ? 0 : table->keys[target].type;
+	Oid family =
+		time ? flowdb_time_family(table->time_type) : flowdb_key_family(type);
+	Oid operand =
+		time ? flowdb_time_operand(table->time_type) : flowdb_key_operand(type);
+	FlowdbQualOp op = (FlowdbQualOp) get_op_opfamily_strategy(opno, family);
+	Oid left;
+
+	if (op == 0)
+		return 0;
+	op_input_types(opno, &left, typep);
+	if (left != operand)
+		return 0;
+	*exactp = true;
+	if (time ? !flowdb_time_comparable(table->time_type, *typep, exactp)
+			 : !flowdb_key_comparable(type, *typep, exactp))
+		return 0;
+	if (!time && type == FLOWDB_KEY_TEXT &&
+		(*typep != TEXTOID || !collation_fits(m, op, collation)))
+		return 0;
+	return op;
+}
 
 /* column OP value, or value OP column */
-static bool
-match_comparison(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
-				 OpExpr *op, FlowdbQual *qual, bool *collationp)
+bool
+flowdb_match_comparison(FlowdbMatch *m, OpExpr *expr, FlowdbQual *qual)
 {
-	Node *left = linitial(op->args);
-	Node *right = lsecond(op->args);
-	Oid opno = op->opno;
+	Node *left = linitial(expr->args);
+	Node *right = lsecond(expr->args);
+	Oid opno = expr->opno;
+	int target = flowdb_match_target(m, left);
+	FlowdbQualOp op;
+	bool exact;
+	Oid type;
 
-	qual->target = column_target(rel, table, left);
-	if (qual->target == NO_TARGET)
+	if (target == FLOWDB_NO_TARGET)
 	{
 		Node *swap = left;
 
 		left = right;
 		right = swap;
 		opno = get_commutator(opno);
-		qual->target = column_target(rel, table, left);
-		if (qual->target == NO_TARGET || !OidIsValid(opno))
+		target = flowdb_match_target(m, left);
+		if (target == FLOWDB_NO_TARGET || !OidIsValid(opno))
 			return false;
 	}
-	if (!is_scan_constant(root, rel, right))
+	if (!flowdb_match_constant(m, right))
 		return false;
-	if (qual->target == FLOWDB_TARGET_TIME)
-		qual->op = time_operator(table->time_type, opno, &qual->value_type);
-	else
-		qual->op = key_operator(table->keys[qual->target].type, opno,
-								op->inputcollid, collationp);
-	qual->value = (Expr *) right;
-	qual->exact = true;
-	return qual->op != 0;
+	op = flowdb_match_operator(m, target, opno, expr->inputcollid, &type,
+							   &exact);
+	flowdb_match_set(qual, target, op, right, type);
+	qual->exact = exact;
+	return op != 0;
 }
 
-/* starts_with(column, value) */
 static bool
-match_function(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
-			   FuncExpr *func, FlowdbQual *qual, bool *collationp)
+match_operator_clause(FlowdbMatch *m, OpExpr *op, FlowdbQual *qual)
 {
-	if (func->funcid != F_STARTS_WITH)
+	if (list_length(op->args) != 2)
 		return false;
-	qual->target = column_target(rel, table, linitial(func->args));
-	if (qual->target < 0 || table->keys[qual->target].type != FLOWDB_KEY_TEXT ||
-		!is_scan_constant(root, rel, lsecond(func->args)))
-		return false;
-	if (!get_collation_isdeterministic(func->inputcollid))
+	switch (op->opno)
 	{
-		*collationp = true;
-		return false;
+		case OID_TEXT_LIKE_OP:
+		case OID_BYTEA_LIKE_OP:
+			return flowdb_match_like(m, op, qual);
+		case OID_STARTS_WITH_OP:
+			return flowdb_match_starts_with(m, linitial(op->args),
+											lsecond(op->args), op->inputcollid,
+											qual);
+		default:
+			return flowdb_match_comparison(m, op, qual);
 	}
-	qual->op = FLOWDB_OP_PREFIX;
-	qual->value = lsecond(func->args);
+}
+
+/* ------------------------------------------------- NULL, true and false */
+
+/* Key and time are never NULL, whatever the table says. */
+static bool
+match_always(FlowdbMatch *m, Node *column, bool holds, FlowdbQual *qual)
+{
+	qual->target = flowdb_match_target(m, column);
+	qual->op = holds ? FLOWDB_OP_TRUE : FLOWDB_OP_FALSE;
 	qual->exact = true;
+	return qual->target != FLOWDB_NO_TARGET;
+}
+
+/* A bool key column is its own clause. */
+static bool
+match_flag(FlowdbMatch *m, Node *column, bool value, FlowdbQual *qual)
+{
+	int target = flowdb_match_target(m, column);
+
+	if (target < 0 || m->table->keys[target].type != FLOWDB_KEY_BOOL)
+		return false;
+	flowdb_match_set(qual, target, FLOWDB_OP_EQ, makeBoolConst(value, false),
+					 BOOLOID);
 	return true;
 }
 
-/*
- * flowdb_qual_match
- *		Does the clause bound a key column or the time of rel?
- *
- * qual: out, filled on true.  *collationp is set (never cleared) when only
- * its collation keeps a clause from being pushed.
- */
+static bool
+match_boolean_test(FlowdbMatch *m, BooleanTest *test, FlowdbQual *qual)
+{
+	Node *column = (Node *) test->arg;
+
+	switch (test->booltesttype)
+	{
+		case IS_TRUE:
+		case IS_NOT_FALSE:
+			return match_flag(m, column, true, qual);
+		case IS_FALSE:
+		case IS_NOT_TRUE:
+			return match_flag(m, column, false, qual);
+		case IS_UNKNOWN:
+		case IS_NOT_UNKNOWN:
+			return match_always(m, column, test->booltesttype == IS_NOT_UNKNOWN,
+								qual);
+	}
+	return false;
+}
+
+static bool
+match_null_test(FlowdbMatch *m, NullTest *test, FlowdbQual *qual)
+{
+	return !test->argisrow &&
+		   match_always(m, (Node *) test->arg,
+						test->nulltesttype == IS_NOT_NULL, qual);
+}
+
+/* ---------------------------------------------------------------- clauses */
+
+static bool
+match_clause(FlowdbMatch *m, Node *clause, FlowdbQual *qual)
+{
+	switch (nodeTag(clause))
+	{
+		case T_OpExpr:
+			return match_operator_clause(m, (OpExpr *) clause, qual);
+		case T_ScalarArrayOpExpr:
+			return flowdb_match_array(m, (ScalarArrayOpExpr *) clause, qual);
+		case T_RowCompareExpr:
+			return flowdb_match_row(m, (RowCompareExpr *) clause, qual);
+		case T_NullTest:
+			return match_null_test(m, (NullTest *) clause, qual);
+		case T_BooleanTest:
+			return match_boolean_test(m, (BooleanTest *) clause, qual);
+		case T_FuncExpr:
+		{
+			FuncExpr *func = (FuncExpr *) clause;
+
+			return func->funcid == F_STARTS_WITH &&
+				   flowdb_match_starts_with(m, linitial(func->args),
+											lsecond(func->args),
+											func->inputcollid, qual);
+		}
+		case T_BoolExpr:
+			if (is_orclause(clause))
+				return flowdb_match_or(m, (BoolExpr *) clause, qual);
+			return is_notclause(clause) &&
+				   match_flag(m, (Node *) get_notclausearg(clause), false,
+							  qual);
+		case T_Var:
+		case T_RelabelType:
+			return match_flag(m, clause, true, qual);
+		default:
+			return false;
+	}
+}
+
 bool
 flowdb_qual_match(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 				  RestrictInfo *rinfo, FlowdbQual *qual, bool *collationp)
 {
-	Node *clause = (Node *) rinfo->clause;
+	FlowdbMatch m = {.root = root, .rel = rel, .table = table};
+	bool matched;
 
 	memset(qual, 0, sizeof(*qual));
 	qual->rinfo = rinfo;
 	if (rinfo->pseudoconstant)
 		return false;
-	if (IsA(clause, NullTest))
-	{
-		NullTest *test = (NullTest *) clause;
-
-		/* key and time are never NULL, whatever the table says */
-		qual->op = FLOWDB_OP_TRUE;
-		qual->exact = true;
-		qual->target = column_target(rel, table, (Node *) test->arg);
-		return test->nulltesttype == IS_NOT_NULL && !test->argisrow &&
-			   qual->target != NO_TARGET;
-	}
-	if (IsA(clause, FuncExpr))
-		return match_function(root, rel, table, (FuncExpr *) clause, qual,
-							  collationp);
-	if (IsA(clause, OpExpr) && list_length(((OpExpr *) clause)->args) == 2)
-	{
-		OpExpr *op = (OpExpr *) clause;
-
-		if (op->opno == OID_TEXT_LIKE_OP)
-			return match_like(rel, table, op, qual, collationp);
-		return match_comparison(root, rel, table, op, qual, collationp);
-	}
-	return false;
+	matched = match_clause(&m, (Node *) rinfo->clause, qual);
+	*collationp |= m.collation;
+	return matched;
 }
 
-/* Is key column number target fixed by one of quals? */
+/* ------------------------------------------------------------------- split */
+
+/* Is the target fixed, to one value or (any) to some, by one of quals? */
 static bool
-has_equality(List *quals, int target)
+has_equality(List *quals, int target, bool any)
 {
 	ListCell *lc;
 
@@ -280,39 +295,88 @@ has_equality(List *quals, int target)
 	{
 		const FlowdbQual *qual = lfirst(lc);
 
-		if (qual->target == target && qual->op == FLOWDB_OP_EQ)
+		if (qual->target == target && qual->exact &&
+			(qual->op == FLOWDB_OP_EQ || (any && qual->op == FLOWDB_OP_ANY)))
 			return true;
 	}
 	return false;
 }
 
 /*
- * flowdb_quals_split
- *		Sort clauses into those the engine applies and those it does not.
- *
- * A key column can be bounded when all before it are fixed; of what bounds
- * such a column everything is pushed, the tightest wins at run time.
+ * Does the engine use the qual, beside those that were taken before?  A
+ * column can be bounded when all before it have points; of what bounds such
+ * a column everything is pushed, the tightest wins at run time.  May change
+ * a qual to what of it can be used.
  */
-void
-flowdb_quals_split(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
-				   List *rinfos, FlowdbQuals *quals)
+static bool
+usable(const FlowdbTable *table, const FlowdbQuals *quals, FlowdbQual *qual,
+	   bool *has_rowp)
+{
+	bool time = qual->target == FLOWDB_TARGET_TIME;
+
+	if (!time && qual->target > quals->npoints && qual->op != FLOWDB_OP_FALSE)
+		return false;
+	/* times of a range of keys are one range themselves */
+	if (time && qual->op == FLOWDB_OP_ANY && quals->npoints < table->nkeys)
+		qual->exact = false;
+	if (qual->op < FLOWDB_OP_ROW)
+		return true;
+	/* one row is followed column by column; of others, and of one that
+	 * begins with the time, the first column counts */
+	if (!*has_rowp && !time)
+	{
+		*has_rowp = true;
+		return true;
+	}
+	qual->exact = qual->exact && list_length(qual->values) == 1;
+	if (!qual->exact && qual->op == FLOWDB_OP_ROW_LT)
+		qual->op = FLOWDB_OP_ROW_LE;
+	else if (!qual->exact && qual->op == FLOWDB_OP_ROW_GT)
+		qual->op = FLOWDB_OP_ROW_GE;
+	qual->op -= FLOWDB_OP_ROW;
+	qual->values = list_make1(linitial(qual->values));
+	qual->types = list_make1_oid(linitial_oid(qual->types));
+	qual->arrays = list_make1_int(0);
+	return true;
+}
+
+static List *
+match_all(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
+		  List *rinfos, bool *collationp)
 {
 	List *matched = NIL;
-	ListCell *next;
 	ListCell *lc;
 
-	memset(quals, 0, sizeof(*quals));
 	foreach (lc, rinfos)
 	{
 		FlowdbQual *qual = palloc(sizeof(FlowdbQual));
 
-		if (flowdb_qual_match(root, rel, table, lfirst(lc), qual,
-							  &quals->collation_blocked))
+		/* what is pushed goes before all that is not: as for an index */
+		if (restriction_is_securely_promotable(lfirst(lc), rel) &&
+			flowdb_qual_match(root, rel, table, lfirst(lc), qual, collationp))
 			matched = lappend(matched, qual);
 	}
-	while (quals->nfixed < table->nkeys && has_equality(matched, quals->nfixed))
+	return matched;
+}
+
+void
+flowdb_quals_split(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
+				   List *rinfos, FlowdbQuals *quals)
+{
+	List *matched;
+	ListCell *next;
+	ListCell *lc;
+	bool has_row = false;
+
+	memset(quals, 0, sizeof(*quals));
+	matched = match_all(root, rel, table, rinfos, &quals->collation_blocked);
+	while (quals->nfixed < table->nkeys &&
+		   has_equality(matched, quals->nfixed, false))
 		quals->nfixed++;
-	quals->time_fixed = has_equality(matched, FLOWDB_TARGET_TIME);
+	while (quals->npoints < table->nkeys &&
+		   has_equality(matched, quals->npoints, true))
+		quals->npoints++;
+	quals->time_fixed = has_equality(matched, FLOWDB_TARGET_TIME, false);
 
 	/* what stays local keeps its order, which is by security level */
 	next = list_head(matched);
@@ -326,7 +390,7 @@ flowdb_quals_split(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 		{
 			next = lnext(matched, next);
 			applied = qual->op == FLOWDB_OP_TRUE;
-			if (!applied && qual->target <= quals->nfixed)
+			if (!applied && usable(table, quals, qual, &has_row))
 			{
 				quals->pushed = lappend(quals->pushed, qual);
 				applied = qual->exact;

@@ -229,6 +229,8 @@ flowdb_redo(XLogReaderState *record)
 			redo_record(&head, record);
 			break;
 		case XLOG_FLOWDB_CREATE:
+			if (XLogRecGetDataLen(record) < sizeof(head) + sizeof(entry))
+				elog(PANIC, "flowdb: CREATE record is too short");
 			memcpy(&entry, data, sizeof(entry));
 			if (flowdb_registry_find(entry.dboid, entry.serverid) >= 0 ||
 				!flowdb_registry_forgot(record->ReadRecPtr))

@@ -1,21 +1,18 @@
 /*-------------------------------------------------------------------------
  * registry.c
  *	  Which databases there are: the slots in shared memory and their file
- *	  $PGDATA/flowdb/registry.  No catalog is read, so that redo and workers
- *	  can use it (S11).
+ *	  (regfile.c).  No catalog is read, so that redo and workers can use it
+ *	  (S11).
  *
  * CREATE SERVER and DROP SERVER are logged with the transaction that does
  * them and take effect once it has ended: until then the entry keeps its
  * full xid (settle.c).  A database that is gone leaves its slot at once;
  * what the log may still say about it stands before forgotten_before, and
- * redo passes over records of unknown databases that do.  The file is
- * written as a whole; should it be damaged, it is rebuilt from the
- * directories' IDENTITY files.
+ * redo passes over records of unknown databases that do.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <dirent.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
@@ -23,27 +20,20 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 
+#include "datadir.h"
 #include "flowdb_identity.h"
-
-#define REGISTRY_FILE FLOWDB_DIRECTORY "/registry"
-#define REGISTRY_MAGIC 0x31474552574F4C46ULL /* "FLOWREG1", little-endian */
 
 /* How often a slot is looked for while files are being removed: 10 s. */
 #define REMOVAL_TRIES 1000
 
-typedef struct RegistryFile
-{
-	uint64 magic;
-	uint64 forgotten_before;
-	uint64 nentries;
-	FlowdbEntry entries[FLOWDB_MAX_DATABASES];
-} RegistryFile;
-
 void
 flowdb_registry_path(const FlowdbEntry *entry, char *path)
 {
-	snprintf(path, MAXPGPATH, FLOWDB_DIRECTORY "/%u-%u", entry->dboid,
-			 entry->serverid);
+	if (entry->path[0] != '\0')
+		snprintf(path, MAXPGPATH, FLOWDB_DIRECTORY "/%s", entry->path);
+	else
+		snprintf(path, MAXPGPATH, FLOWDB_DIRECTORY "/%u-%u", entry->dboid,
+				 entry->serverid);
 }
 
 /* The database stands in the registry, for better or worse. */
@@ -64,90 +54,36 @@ fill_slot(FlowdbSlot *slot, const FlowdbEntry *entry, FlowdbDbState state)
 	slot->generation++;
 }
 
-/* ------------------------------------------------------------ the file */
-
 /* Make the slots durable.  registry_lock is held exclusively. */
 void
 flowdb_registry_write(void)
 {
-	RegistryFile *file = palloc0(sizeof(RegistryFile));
+	FlowdbEntry *entries = palloc(sizeof(FlowdbEntry) * FLOWDB_MAX_DATABASES);
 	FlowdbSlot *slots = flowdb_shared->slots;
+	int n = 0;
 
-	file->magic = REGISTRY_MAGIC;
-	file->forgotten_before = flowdb_shared->forgotten_before;
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
 	{
 		if (is_listed(&slots[i]) || slots[i].state == FLOWDB_DB_DROPPING)
-			file->entries[file->nentries++] = slots[i].entry;
+			entries[n++] = slots[i].entry;
 	}
-	flowdb_file_replace(REGISTRY_FILE, file,
-						offsetof(RegistryFile, entries) +
-							file->nentries * sizeof(FlowdbEntry));
-	pfree(file);
-}
-
-/* The registry file is lost: every directory says itself what it is. */
-static int
-rebuild_entries(FlowdbEntry *entries)
-{
-	DIR *dir = opendir(FLOWDB_DIRECTORY);
-	struct dirent *de;
-	int n = 0;
-
-	if (dir == NULL && errno == ENOENT)
-		return 0;
-	if (dir == NULL)
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not open directory \"%s\": %m",
-							   FLOWDB_DIRECTORY)));
-	while ((de = readdir(dir)) != NULL && n < FLOWDB_MAX_DATABASES)
-	{
-		char path[MAXPGPATH];
-		uint64 system_id;
-
-		snprintf(path, sizeof(path), FLOWDB_DIRECTORY "/%s", de->d_name);
-		if (flowdb_identity_read(path, &entries[n], &system_id) &&
-			system_id == GetSystemIdentifier())
-			n++;
-	}
-	closedir(dir);
-	return n;
-}
-
-static bool
-is_sound(const RegistryFile *file, Size len)
-{
-	return file->magic == REGISTRY_MAGIC &&
-		   file->nentries <= FLOWDB_MAX_DATABASES &&
-		   len == offsetof(RegistryFile, entries) +
-					  file->nentries * sizeof(FlowdbEntry);
+	flowdb_regfile_write(entries, n, flowdb_shared->forgotten_before);
+	pfree(entries);
 }
 
 /* Fill the slots at first use.  registry_lock is held exclusively. */
 static void
 load_registry(void)
 {
-	RegistryFile *file = palloc0(sizeof(RegistryFile));
-	Size len = 0;
-	FlowdbFileState state =
-		flowdb_file_load(REGISTRY_FILE, file, sizeof(RegistryFile), &len);
+	FlowdbEntry *entries = palloc(sizeof(FlowdbEntry) * FLOWDB_MAX_DATABASES);
+	XLogRecPtr forgotten_before;
+	int n = flowdb_regfile_read(entries, &forgotten_before);
 
-	if (state != FLOWDB_FILE_OK || !is_sound(file, len))
-	{
-		if (state != FLOWDB_FILE_MISSING)
-			ereport(WARNING,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("file \"%s\" is damaged", REGISTRY_FILE),
-					 errdetail("It is rebuilt from the directories.")));
-		file->forgotten_before = 0;
-		file->nentries = rebuild_entries(file->entries);
-	}
-	for (uint64 i = 0; i < file->nentries; i++)
-		fill_slot(&flowdb_shared->slots[i], &file->entries[i],
-				  FLOWDB_DB_CLOSED);
-	flowdb_shared->forgotten_before = file->forgotten_before;
+	for (int i = 0; i < n; i++)
+		fill_slot(&flowdb_shared->slots[i], &entries[i], FLOWDB_DB_CLOSED);
+	flowdb_shared->forgotten_before = forgotten_before;
 	flowdb_shared->registry_loaded = true;
-	pfree(file);
+	pfree(entries);
 }
 
 /* ---------------------------------------------------------- the slots */
@@ -217,6 +153,73 @@ take_slot(void)
 	return slot;
 }
 
+/*
+ * The slot that has the data_dir of entry, one that is being removed if there
+ * are several; NULL when it is free.  Names that only differ in case may be
+ * the same to a file system.
+ */
+static FlowdbSlot *
+find_path(const FlowdbEntry *entry)
+{
+	FlowdbSlot *found = NULL;
+
+	for (int i = 0; entry->path[0] && i < FLOWDB_MAX_DATABASES; i++)
+	{
+		FlowdbSlot *slot = &flowdb_shared->slots[i];
+
+		if (slot->state == FLOWDB_DB_FREE ||
+			slot->entry.identity == entry->identity ||
+			pg_strcasecmp(slot->entry.path, entry->path) != 0)
+			continue;
+		if (found == NULL || slot->state == FLOWDB_DB_DROPPING)
+			found = slot;
+	}
+	return found;
+}
+
+/*
+ * Nobody else has the data_dir of entry, or ERROR.  registry_lock is held,
+ * and may be released in between: for files that are being removed.
+ */
+static void
+claim_path(const FlowdbEntry *entry)
+{
+	FlowdbSlot *slot = find_path(entry);
+
+	for (int i = 0;
+		 slot != NULL && slot->state == FLOWDB_DB_DROPPING && i < REMOVAL_TRIES;
+		 i++)
+	{
+		LWLockRelease(&flowdb_shared->registry_lock);
+		pg_usleep(10000L);
+		CHECK_FOR_INTERRUPTS();
+		flowdb_registry_lock();
+		slot = find_path(entry);
+	}
+	if (slot != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("data directory \"%s\" is used by another FlowDB "
+						"server",
+						entry->path),
+				 errhint("Each server has a directory of its own.  That of a "
+						 "dropped server is free once the transaction that "
+						 "dropped it has ended.")));
+}
+
+bool
+flowdb_registry_data_dir(Oid dboid, Oid serverid, char *dir)
+{
+	FlowdbSlot *slot;
+
+	flowdb_registry_lock();
+	slot = find_slot(dboid, serverid, false);
+	if (slot != NULL)
+		strlcpy(dir, slot->entry.path, NAMEDATALEN);
+	LWLockRelease(&flowdb_shared->registry_lock);
+	return slot != NULL;
+}
+
 int
 flowdb_registry_find(Oid dboid, Oid serverid)
 {
@@ -283,8 +286,17 @@ flowdb_registry_forgot(XLogRecPtr pos)
 void
 flowdb_registry_reserve(const FlowdbEntry *entry)
 {
+	FlowdbSlot *slot;
+
+	if (entry->path[0] != '\0')
+		flowdb_registry_settle();
 	flowdb_registry_lock();
-	fill_slot(take_slot(), entry, FLOWDB_DB_RESERVED);
+	do
+	{
+		slot = take_slot();
+		claim_path(entry);
+	} while (slot->state != FLOWDB_DB_FREE);
+	fill_slot(slot, entry, FLOWDB_DB_RESERVED);
 	LWLockRelease(&flowdb_shared->registry_lock);
 }
 
@@ -311,16 +323,12 @@ flowdb_registry_release(const FlowdbEntry *entry)
 
 /* The files of an empty database, or what is missing of them. */
 static void
-make_files(const FlowdbEntry *entry)
+fill_directory(const FlowdbEntry *entry)
 {
 	char path[MAXPGPATH];
 	FlowStatus st;
 
 	flowdb_registry_path(entry, path);
-	if ((MakePGDirectory(FLOWDB_DIRECTORY) < 0 && errno != EEXIST) ||
-		(MakePGDirectory(path) < 0 && errno != EEXIST))
-		ereport(ERROR, (errcode_for_file_access(),
-						errmsg("could not create directory \"%s\": %m", path)));
 	flowdb_identity_write(path, entry);
 	st = flow_create(flowdb_env(), path);
 	if (st != FLOW_EXISTS)
@@ -329,30 +337,86 @@ make_files(const FlowdbEntry *entry)
 	fsync_fname(".", true);
 }
 
+/* For a session, which leaves nothing behind when it fails. */
+static void
+make_files(const FlowdbEntry *entry)
+{
+	char reason[256];
+
+	if (!flowdb_datadir_make(entry, reason, sizeof(reason)))
+		flowdb_datadir_refuse(reason);
+	PG_TRY();
+	{
+		fill_directory(entry);
+	}
+	PG_CATCH();
+	{
+		(void) flowdb_datadir_remove(entry);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+/* For redo; false, with a reason: there is something in its place. */
+static bool
+redo_files(const FlowdbEntry *entry, char *reason, Size reason_bytes)
+{
+	if (!flowdb_datadir_make(entry, reason, reason_bytes))
+		return false;
+	fill_directory(entry);
+	return true;
+}
+
+/* List it.  reason: why it cannot be used, or NULL. */
+static void
+list_slot(FlowdbSlot *slot, const FlowdbEntry *entry, const char *reason)
+{
+	fill_slot(slot, entry, reason ? FLOWDB_DB_BROKEN : FLOWDB_DB_CLOSED);
+	if (reason)
+	{
+		strlcpy(slot->reason, reason, sizeof(slot->reason));
+		ereport(LOG, (errmsg("FlowDB database of server %u in database %u is "
+							 "broken: %s",
+							 entry->serverid, entry->dboid, reason)));
+	}
+}
+
 /*
  * flowdb_registry_create
  *		Make an empty database and list it.  Redo repeats the call for one
  *		that exists: a base backup may have copied the registry later than
  *		the directory, so the files are completed.  Nothing is lost by that:
- *		all that was ever written to it follows in the log.
+ *		all that was ever written to it follows in the log.  What stands in
+ *		its way there makes it a broken database, and recovery goes on.
  */
 void
 flowdb_registry_create(const FlowdbEntry *entry)
 {
+	bool redo = RecoveryInProgress();
+	char reason[256];
 	FlowdbSlot *slot;
+	bool ok = true;
 
+	if (redo)
+		flowdb_registry_evict(entry);
 	flowdb_registry_lock();
+	if (redo)
+		claim_path(entry);
 	slot = find_slot(entry->dboid, entry->serverid, true);
 	if (slot == NULL)
 		slot = take_slot();
 	if (!is_listed(slot) || slot->entry.identity != entry->identity)
 	{
-		make_files(entry);
-		fill_slot(slot, entry, FLOWDB_DB_CLOSED);
+		if (redo)
+			ok = redo_files(entry, reason, sizeof(reason));
+		else
+			make_files(entry);
+		list_slot(slot, entry, ok ? NULL : reason);
 		flowdb_registry_write();
 	}
-	else if (slot->state == FLOWDB_DB_CLOSED)
-		make_files(entry);
+	else if (slot->state == FLOWDB_DB_CLOSED &&
+			 !redo_files(entry, reason, sizeof(reason)))
+		list_slot(slot, entry, reason);
 	LWLockRelease(&flowdb_shared->registry_lock);
 }
 

@@ -28,6 +28,8 @@ sqlstate_of(FlowStatus st, const FlowError *err)
 			return ERRCODE_LOCK_NOT_AVAILABLE;
 		case FLOW_MISMATCH:
 			return ERRCODE_FEATURE_NOT_SUPPORTED;
+		case FLOW_CONFLICT:
+			return ERRCODE_T_R_SERIALIZATION_FAILURE;
 		case FLOW_EXISTS:
 			return ERRCODE_DUPLICATE_FILE;
 		case FLOW_INVALID:
@@ -89,6 +91,11 @@ flowdb_report(FlowStatus st)
 			CHECK_FOR_INTERRUPTS();
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED),
 							errmsg("canceling statement due to user request")));
+			break;
+		case FLOW_CONFLICT:
+			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+							errmsg("could not serialize access due to "
+								   "concurrent update")));
 			break;
 		default:
 			flowdb_report_at(ERROR, st);

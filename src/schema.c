@@ -14,17 +14,19 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "nodes/parsenodes.h"
-#include "tcop/utility.h"
+#include "common/int.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "fdw.h"
+#include "flowdb_shmem.h"
+#include "rights.h"
 #include "schema.h"
 
 /* Where the roles of a table came from, while they are worked out. */
@@ -35,10 +37,10 @@ typedef struct Roles
 	AttrNumber time;
 	AttrNumber expire;
 	bool by_name;
-	bool tentative; /* only a NOTICE for what may still come by ALTER */
+	bool wrong; /* an error was passed over: see wrong_level */
+	int elevel; /* for what may still come by ALTER: ERROR, or less */
 } Roles;
 
-static ProcessUtility_hook_type next_ProcessUtility = NULL;
 static HTAB *cache = NULL;
 static uint64 invalidations = 0; /* counts the callbacks */
 
@@ -65,13 +67,24 @@ find_column(Relation rel, const char *name)
 
 /* ------------------------------------------------------- working out roles */
 
+/* The level of what makes no sense: whoever only tries gets no roles, so that
+ * ALTER can put right what it complains about. */
+static int
+wrong_level(Roles *roles)
+{
+	if (roles->elevel >= NOTICE)
+		return ERROR;
+	roles->wrong = true;
+	return roles->elevel;
+}
+
 /* Note that attnum has the role, which only one column may have. */
 static void
 set_single(Roles *roles, AttrNumber *placep, AttrNumber attnum, FlowdbRole role)
 {
 	if (*placep != 0 && *placep != attnum)
 		ereport(
-			ERROR,
+			wrong_level(roles),
 			(errcode(ERRCODE_FDW_INCONSISTENT_DESCRIPTOR_INFORMATION),
 			 errmsg("columns \"%s\" and \"%s\" of foreign table \"%s\" both "
 					"have the role \"%s\"",
@@ -112,7 +125,7 @@ named_column(Roles *roles, const char *option, const char *name)
 	AttrNumber attnum = find_column(roles->rel, name);
 
 	if (attnum == 0)
-		ereport(ERROR,
+		ereport(wrong_level(roles),
 				(errcode(ERRCODE_FDW_INVALID_COLUMN_NAME),
 				 errmsg("column \"%s\" named in option \"%s\" of foreign "
 						"table \"%s\" does not exist",
@@ -133,7 +146,7 @@ roles_from_options(Roles *roles, const FlowdbTableOptions *opts)
 		keys =
 			lappend_int(keys, named_column(roles, "key_columns", lfirst(lc)));
 	if (keys != NIL && roles->keys != NIL && !equal(keys, roles->keys))
-		ereport(ERROR,
+		ereport(wrong_level(roles),
 				(errcode(ERRCODE_FDW_INCONSISTENT_DESCRIPTOR_INFORMATION),
 				 errmsg("option \"key_columns\" of foreign table \"%s\" "
 						"contradicts the roles of its columns",
@@ -176,7 +189,7 @@ check_one_role_each(Roles *roles)
 			  roles->expire == roles->time))
 		twice = roles->expire;
 	if (twice != 0)
-		ereport(ERROR,
+		ereport(wrong_level(roles),
 				(errcode(ERRCODE_FDW_INCONSISTENT_DESCRIPTOR_INFORMATION),
 				 errmsg("column \"%s\" of foreign table \"%s\" has two roles",
 						column_name(roles->rel, twice),
@@ -196,7 +209,7 @@ wrong_type(Roles *roles, AttrNumber attnum, FlowdbRole role,
 	Form_pg_attribute att =
 		TupleDescAttr(RelationGetDescr(roles->rel), attnum - 1);
 
-	ereport(roles->by_name && roles->tentative ? NOTICE : ERROR,
+	ereport(roles->by_name ? roles->elevel : wrong_level(roles),
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("column \"%s\" of foreign table \"%s\" has type %s, which "
 					"cannot have the role \"%s\"",
@@ -222,42 +235,68 @@ static bool
 time_type(Roles *roles, AttrNumber attnum, FlowdbRole role,
 		  FlowdbTimeType *typep)
 {
-	switch (base_type(roles, attnum))
-	{
-		case TIMESTAMPTZOID:
-			*typep = FLOWDB_TIME_TIMESTAMPTZ;
-			return true;
-		case INT8OID:
-			*typep = FLOWDB_TIME_BIGINT;
-			return true;
-		default:
-			wrong_type(roles, attnum, role, "timestamp with time zone, bigint");
-			return false;
-	}
+	if (flowdb_time_type(base_type(roles, attnum), typep))
+		return true;
+	wrong_type(roles, attnum, role, flowdb_time_types_allowed());
+	return false;
 }
 
 static bool
 key_type(Roles *roles, AttrNumber attnum, FlowdbKeyType *typep)
 {
-	switch (base_type(roles, attnum))
+	if (flowdb_key_type(base_type(roles, attnum), typep))
+		return true;
+	wrong_type(roles, attnum, FLOWDB_ROLE_KEY, flowdb_key_types_allowed());
+	return false;
+}
+
+/*
+ * The table's TTL, or its server's.  A TTL counts from the row's time: a
+ * table without one takes none, and the server's is not for it.
+ */
+static void
+set_ttl(Roles *roles, const FlowdbTableOptions *opts, FlowdbTable *table)
+{
+	FlowSettings settings;
+
+	if (opts->has_ttl && opts->ttl_us >= 0 && table->time_attnum == 0)
+		ereport(roles->elevel,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("foreign table \"%s\" has a TTL, but no time column",
+						RelationGetRelationName(roles->rel)),
+				 errdetail("A TTL counts from the time of a row."),
+				 errhint("Give a column OPTIONS (role 'time'), or a column "
+						 "the role \"expire_at\" instead of the TTL.")));
+	if (table->time_attnum == 0)
+		return;
+	if (opts->has_ttl)
 	{
-		case TEXTOID:
-		case VARCHAROID:
-			*typep = FLOWDB_KEY_TEXT;
-			return true;
-		case BYTEAOID:
-			*typep = FLOWDB_KEY_BYTEA;
-			return true;
-		default:
-			wrong_type(roles, attnum, FLOWDB_ROLE_KEY,
-					   "text, character varying, bytea");
-			return false;
+		table->has_ttl = opts->ttl_us >= 0;
+		table->ttl_us = Max(opts->ttl_us, 0);
+		return;
 	}
+	flowdb_option_server(GetForeignServer(table->serverid)->options, &settings);
+	table->has_ttl =
+		(settings.given & 1u << FLOW_SETTING_DEFAULT_TTL_SECS) != 0;
+	table->ttl_us =
+		table->has_ttl
+			? settings.value[FLOW_SETTING_DEFAULT_TTL_SECS] * USECS_PER_SEC
+			: 0;
+}
+
+int64
+flowdb_row_expiry(const FlowdbTable *table, int64 ts)
+{
+	int64 expire_at;
+
+	if (!table->has_ttl || pg_add_s64_overflow(ts, table->ttl_us, &expire_at))
+		return FLOW_NEVER;
+	return expire_at;
 }
 
 /* Roles into a FlowdbTable; NULL after a NOTICE. */
 static FlowdbTable *
-make_table(Roles *roles, Oid serverid, const char *store)
+make_table(Roles *roles, Oid serverid, const FlowdbTableOptions *opts)
 {
 	int nkeys = list_length(roles->keys);
 	FlowdbTable *table =
@@ -266,8 +305,11 @@ make_table(Roles *roles, Oid serverid, const char *store)
 
 	table->relid = RelationGetRelid(roles->rel);
 	table->serverid = serverid;
-	if (store)
-		strlcpy(table->store, store, sizeof(table->store));
+	table->owned = opts->store == NULL;
+	table->on_duplicate = (FlowdbOnDuplicate) opts->on_duplicate;
+	table->merge_policy = opts->merge_policy;
+	if (opts->store)
+		strlcpy(table->store, opts->store, sizeof(table->store));
 	else
 		snprintf(table->store, sizeof(table->store), "%u", table->relid);
 	table->nkeys = nkeys;
@@ -284,25 +326,43 @@ make_table(Roles *roles, Oid serverid, const char *store)
 	if (roles->expire != 0)
 		ok &= time_type(roles, roles->expire, FLOWDB_ROLE_EXPIRE,
 						&table->expire_type);
-	return ok ? table : NULL;
+	if (!ok)
+		return NULL;
+	set_ttl(roles, opts, table);
+	return table;
+}
+
+/* The rights of an owner change without any word to a cache of ours. */
+static void
+check_rights(Relation rel, const FlowdbTable *table)
+{
+	if (!table->owned)
+		flowdb_rights_check_store(RelationGetRelid(rel), table->serverid,
+								  table->store);
 }
 
 static FlowdbTable *
-resolve(Relation rel, bool tentative)
+resolve(Relation rel, int elevel)
 {
 	ForeignTable *ft = GetForeignTable(RelationGetRelid(rel));
-	Roles roles = {.rel = rel, .tentative = tentative};
+	Roles roles = {.rel = rel, .elevel = elevel};
 	FlowdbTableOptions opts;
 
 	flowdb_option_table(ft->options, &opts);
+	if (opts.store && elevel >= NOTICE)
+		flowdb_rights_check_store(RelationGetRelid(rel), ft->serverid,
+								  opts.store);
 	roles_from_columns(&roles);
 	roles_from_options(&roles, &opts);
 	if (roles.keys == NIL && roles.time == 0 && roles.expire == 0)
 		roles_from_names(&roles);
-	check_one_role_each(&roles);
+	if (!roles.wrong)
+		check_one_role_each(&roles);
+	if (roles.wrong)
+		return NULL;
 	if (roles.keys == NIL)
 	{
-		ereport(tentative ? NOTICE : ERROR,
+		ereport(elevel,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("foreign table \"%s\" has no key column",
 						RelationGetRelationName(rel)),
@@ -310,7 +370,7 @@ resolve(Relation rel, bool tentative)
 						 "OPTIONS (key_columns '...').")));
 		return NULL;
 	}
-	return make_table(&roles, ft->serverid, opts.store);
+	return make_table(&roles, ft->serverid, &opts);
 }
 
 bool
@@ -349,6 +409,20 @@ forget(FlowdbCached *entry)
 }
 
 static void
+forget_all(void)
+{
+	HASH_SEQ_STATUS status;
+	FlowdbCached *entry;
+
+	hash_seq_init(&status, cache);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		forget(entry);
+		hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
+	}
+}
+
+static void
 relcache_callback(Datum arg, Oid relid)
 {
 	FlowdbCached *entry;
@@ -364,16 +438,15 @@ relcache_callback(Datum arg, Oid relid)
 		}
 	}
 	else
-	{
-		HASH_SEQ_STATUS status;
+		forget_all();
+}
 
-		hash_seq_init(&status, cache);
-		while ((entry = hash_seq_search(&status)) != NULL)
-		{
-			forget(entry);
-			hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
-		}
-	}
+/* A table has its TTL from its server. */
+static void
+server_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	invalidations++;
+	forget_all();
 }
 
 static void
@@ -386,6 +459,7 @@ make_cache(void)
 	cache = hash_create("flowdb tables", 64, &ctl,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(relcache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_callback, (Datum) 0);
 }
 
 uint64
@@ -425,11 +499,13 @@ flowdb_table_get(Relation rel)
 	if (entry)
 	{
 		size = table_size(entry->table);
-		return memcpy(palloc(size), entry->table, size);
+		table = memcpy(palloc(size), entry->table, size);
+		check_rights(rel, table);
+		return table;
 	}
 
 	moment = invalidations;
-	table = resolve(rel, false);
+	table = resolve(rel, ERROR);
 	if (moment != invalidations)
 		return table; /* good for the caller, who holds a lock */
 
@@ -442,17 +518,18 @@ flowdb_table_get(Relation rel)
 	return table;
 }
 
-/* -------------------------------------------------------------------- hook */
+/* ------------------------------------------------------------------- looks */
+
+FlowdbTable *
+flowdb_table_try(Relation rel)
+{
+	return resolve(rel, DEBUG5);
+}
 
 bool
 flowdb_is_ours(Oid serverid)
 {
-	ForeignServer *server = GetForeignServer(serverid);
-	ForeignDataWrapper *fdw = GetForeignDataWrapper(server->fdwid);
-	char *handler =
-		OidIsValid(fdw->fdwhandler) ? get_func_name(fdw->fdwhandler) : NULL;
-
-	return handler && strcmp(handler, "flowdb_fdw_handler") == 0;
+	return flowdb_is_our_wrapper(GetForeignServer(serverid)->fdwid);
 }
 
 bool
@@ -468,53 +545,6 @@ flowdb_check_table(Oid relid)
 {
 	Relation rel = table_open(relid, AccessShareLock);
 
-	(void) resolve(rel, true);
+	(void) resolve(rel, NOTICE);
 	table_close(rel, NoLock);
-}
-
-/* The relation that a statement made or changed; InvalidOid: not for us. */
-static Oid
-touched_relation(Node *stmt)
-{
-	if (IsA(stmt, CreateForeignTableStmt))
-	{
-		RangeVar *rv = ((CreateForeignTableStmt *) stmt)->base.relation;
-
-		return get_relname_relid(rv->relname, RangeVarGetCreationNamespace(rv));
-	}
-	if (IsA(stmt, AlterTableStmt))
-		return RangeVarGetRelid(((AlterTableStmt *) stmt)->relation, NoLock,
-								true);
-	return InvalidOid;
-}
-
-static void
-utility_hook(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
-			 ProcessUtilityContext context, ParamListInfo params,
-			 QueryEnvironment *query_env, DestReceiver *dest,
-			 QueryCompletion *qc)
-{
-	Node *stmt = pstmt->utilityStmt;
-	bool look = IsA(stmt, CreateForeignTableStmt) || IsA(stmt, AlterTableStmt);
-	Oid relid;
-
-	if (next_ProcessUtility)
-		next_ProcessUtility(pstmt, query_string, read_only_tree, context,
-							params, query_env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, query_env, dest, qc);
-	if (!look)
-		return;
-	CommandCounterIncrement();
-	relid = touched_relation(stmt);
-	if (OidIsValid(relid) && flowdb_owns_relation(relid))
-		flowdb_check_table(relid);
-}
-
-void
-flowdb_schema_init(void)
-{
-	next_ProcessUtility = ProcessUtility_hook;
-	ProcessUtility_hook = utility_hook;
 }

@@ -20,6 +20,7 @@
 int flowdb_shared_memory_mb = 256;
 int flowdb_block_cache_mb = -1;
 int flowdb_transaction_buffer_kb = 8192;
+int flowdb_row_locks = 10000;
 int flowdb_max_workers = 2;
 int flowdb_gc_interval_secs = 3600;
 int flowdb_retention_secs = 60;
@@ -82,6 +83,10 @@ define_memory(void)
 		"A transaction hands its writes over when they take more memory.", NULL,
 		&flowdb_transaction_buffer_kb, 8192, 64, 1024 * 1024, PGC_USERSET,
 		GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"flowdb.row_locks",
+		"A transaction that locks more rows of a table locks all of it.", NULL,
+		&flowdb_row_locks, 10000, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 static void

@@ -12,18 +12,14 @@
  */
 #include "postgres.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
-#include "common/file_utils.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 
-#include "flowdb_shmem.h"
-
-#define REMOVE_TRIES 5
+#include "datadir.h"
 
 /*
  * Fate of a transaction, fit to be acted on: the log is flushed after the
@@ -80,22 +76,6 @@ settle_slot(FlowdbSlot *slot)
 	return changed;
 }
 
-/* A merge that is under way may make one more file while the others go; it
- * fails with the next one. */
-static bool
-remove_directory(const char *path)
-{
-	struct stat sb;
-
-	for (int i = 0; i < REMOVE_TRIES; i++)
-	{
-		if (rmtree(path, true) || (stat(path, &sb) < 0 && errno == ENOENT))
-			return true;
-		pg_usleep(10000L);
-	}
-	return false;
-}
-
 /* Free what a database has in memory and on disk. */
 static void
 remove_database(FlowdbSlot *slot)
@@ -105,7 +85,7 @@ remove_database(FlowdbSlot *slot)
 	if (slot->shared != NULL)
 		flow_discard(flowdb_env(), slot->shared);
 	flowdb_registry_path(&slot->entry, path);
-	if (!remove_directory(path))
+	if (!flowdb_datadir_remove(&slot->entry))
 		ereport(WARNING, (errcode_for_file_access(),
 						  errmsg("some files of directory \"%s\" could not "
 								 "be removed",
@@ -172,6 +152,40 @@ flowdb_registry_settle(void)
 		flowdb_registry_write();
 	LWLockRelease(&flowdb_shared->registry_lock);
 
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+	{
+		if (dropping[i])
+			drop_slot(&flowdb_shared->slots[i]);
+	}
+}
+
+/*
+ * The primary lets nobody have a data_dir before it has removed what was
+ * there.  Recovery may not know yet: whether a transaction was aborted that
+ * a crash ended is nowhere in the log.
+ */
+void
+flowdb_registry_evict(const FlowdbEntry *entry)
+{
+	bool dropping[FLOWDB_MAX_DATABASES] = {false};
+
+	if (entry->path[0] == '\0')
+		return;
+	flowdb_registry_lock();
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+	{
+		FlowdbSlot *slot = &flowdb_shared->slots[i];
+
+		if ((slot->state == FLOWDB_DB_CLOSED || slot->state == FLOWDB_DB_OPEN ||
+			 slot->state == FLOWDB_DB_BROKEN) &&
+			slot->entry.identity != entry->identity &&
+			pg_strcasecmp(slot->entry.path, entry->path) == 0)
+		{
+			slot->state = FLOWDB_DB_DROPPING;
+			dropping[i] = true;
+		}
+	}
+	LWLockRelease(&flowdb_shared->registry_lock);
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
 	{
 		if (dropping[i])

@@ -11,6 +11,7 @@
 #include "storage/shmem.h"
 
 #include "flowdb_shmem.h"
+#include "rowlock.h"
 
 struct FlowdbShared *flowdb_shared;
 
@@ -18,8 +19,9 @@ static shmem_request_hook_type prev_shmem_request_hook;
 static shmem_startup_hook_type prev_shmem_startup_hook;
 
 /* By FlowLockRank; rank 0 is the server core's own locks. */
-static const char *const tranche_names[] = {
-	"FlowdbCore", "FlowdbWrite", "FlowdbState", "FlowdbRegion", "FlowdbCache"};
+static const char *const tranche_names[] = {"FlowdbCore",  "FlowdbWrite",
+											"FlowdbState", "FlowdbRegion",
+											"FlowdbCache", "FlowdbRowLock"};
 #define NTRANCHES ((int) lengthof(tranche_names))
 
 static Size
@@ -36,6 +38,7 @@ shmem_request(void)
 		prev_shmem_request_hook();
 	RequestAddinShmemSpace(shared_bytes());
 	RequestAddinShmemSpace(flowdb_region_bytes());
+	RequestAddinShmemSpace(flowdb_row_locks_size());
 }
 
 static void
@@ -83,6 +86,7 @@ shmem_startup(void)
 	flowdb_shared = ShmemInitStruct("FlowDB", shared_bytes(), &found);
 	if (!found)
 		init_shared(region);
+	flowdb_row_locks_init();
 	for (int i = 0; i < NTRANCHES; i++)
 		LWLockRegisterTranche(flowdb_shared->tranche[i], tranche_names[i]);
 	LWLockRelease(AddinShmemInitLock);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * sqlfunc.c
  *	  Functions callable from SQL that do something: flush, compact, collect
- *	  garbage, delete a range.  What only tells is in statfunc.c.
+ *	  garbage, delete a range, drop a store.  What only tells is in statfunc.c.
  *
  * Everybody may execute them; rights are checked inside: maintenance is the
  * server's owner's, deleting needs the privilege DELETE on the table.  None
@@ -30,6 +30,7 @@ PG_FUNCTION_INFO_V1(flowdb_compact);
 PG_FUNCTION_INFO_V1(flowdb_gc);
 PG_FUNCTION_INFO_V1(flowdb_maintenance);
 PG_FUNCTION_INFO_V1(flowdb_delete_range);
+PG_FUNCTION_INFO_V1(flowdb_drop_store);
 
 /* Columns of flowdb_maintenance(), see flowdb_fdw--1.0.sql */
 #define MAINTENANCE_COLUMNS 7
@@ -182,6 +183,35 @@ flowdb_maintenance(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(maintenance_row(fcinfo, &report));
 }
 
+/* --------------------------------------------------------------- drop a store */
+
+/*
+ * flowdb_drop_store(server name, store text)
+ *		Drop a store that no table shows, at the commit of the transaction.
+ *
+ * The store's lock keeps writers away to the end of the transaction, and waits
+ * for those there are.  Tables are looked for before, so that nobody waits for
+ * nothing, and again behind the lock.
+ */
+Datum
+flowdb_drop_store(PG_FUNCTION_ARGS)
+{
+	const char *server = NameStr(*PG_GETARG_NAME(0));
+	char *store = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	FlowDb *db = own_database(server, "flowdb_drop_store()");
+	Oid serverid = our_server(server)->serverid;
+
+	PreventCommandIfReadOnly("flowdb_drop_store()");
+	PreventCommandIfParallelMode("flowdb_drop_store()");
+	flowdb_refuse_serializable();
+	(void) store_by_name(db, store);
+	flowdb_refuse_shown(serverid, store);
+	flowdb_lock_store(serverid, store_by_name(db, store), AccessExclusiveLock);
+	flowdb_refuse_shown(serverid, store);
+	flowdb_store_ends(serverid, store);
+	PG_RETURN_VOID();
+}
+
 /* ---------------------------------------------------------- delete a range */
 
 /* A value of a column from text, as COPY would read it. */
@@ -203,10 +233,8 @@ key_bound(Relation rel, const FlowdbTable *table, text *value)
 {
 	StringInfo key = makeStringInfo();
 	Datum datum = column_input(rel, table->keys[0].attnum, value);
-	struct varlena *v = PG_DETOAST_DATUM_PACKED(datum);
 
-	flowdb_encode_key_part(table, key, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v),
-						   true);
+	flowdb_key_append(key, table->keys[0].type, datum, table->nkeys > 1);
 	if (key->len > (int) FLOW_MAX_KEY)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("key of foreign table \"%s\" is too long",
@@ -214,15 +242,23 @@ key_bound(Relation rel, const FlowdbTable *table, text *value)
 	return key;
 }
 
-static int64
-time_bound(Relation rel, const FlowdbTable *table, text *value)
+/* Cuts the rectangle to times >= value, or < value; false: to none. */
+static bool
+time_bound(Relation rel, const FlowdbTable *table, int op, text *value,
+		   FlowRect *rect)
 {
+	int64 own[2];
+
 	if (table->time_attnum == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("foreign table \"%s\" has no time column",
 							   RelationGetRelationName(rel))));
-	return flowdb_encode_time(column_input(rel, table->time_attnum, value),
-							  table->time_type);
+	(void) flowdb_time_compare(table->time_type, &op,
+							   column_input(rel, table->time_attnum, value),
+							   flowdb_time_operand(table->time_type), own);
+	if (op == FLOWDB_OP_GE || op == FLOWDB_OP_GT)
+		return !pg_add_s64_overflow(own[0], op == FLOWDB_OP_GT, &rect->ts_lo);
+	return !pg_sub_s64_overflow(own[0], op == FLOWDB_OP_LT, &rect->ts_hi);
 }
 
 /*
@@ -250,27 +286,26 @@ range_of_arguments(FunctionCallInfo fcinfo, Relation rel,
 		rect->key_hi = (const uint8_t *) key->data;
 		rect->key_hi_bytes = (uint32_t) key->len;
 	}
-	if (!PG_ARGISNULL(3))
-		rect->ts_lo = time_bound(rel, table, PG_GETARG_TEXT_PP(3));
-	if (!PG_ARGISNULL(4))
-	{
-		rect->ts_hi = time_bound(rel, table, PG_GETARG_TEXT_PP(4));
-		if (rect->ts_hi == PG_INT64_MIN)
-			return false;
-		rect->ts_hi--;
-	}
+	if (!PG_ARGISNULL(3) &&
+		!time_bound(rel, table, FLOWDB_OP_GE, PG_GETARG_TEXT_PP(3), rect))
+		return false;
+	if (!PG_ARGISNULL(4) &&
+		!time_bound(rel, table, FLOWDB_OP_LT, PG_GETARG_TEXT_PP(4), rect))
+		return false;
 	return rect->ts_lo <= rect->ts_hi;
 }
 
 static Relation
 open_for_delete(Oid relid)
 {
-	Relation rel = table_open(relid, RowExclusiveLock);
+	/* before the lock, which would let anybody keep others out */
 	AclResult acl = pg_class_aclcheck(relid, GetUserId(), ACL_DELETE);
+	Relation rel;
 
 	if (acl != ACLCHECK_OK)
-		aclcheck_error(acl, get_relkind_objtype(rel->rd_rel->relkind),
-					   RelationGetRelationName(rel));
+		aclcheck_error(acl, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+	rel = table_open(relid, RowExclusiveLock);
 	if (!flowdb_owns_relation(relid))
 		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
 						errmsg("\"%s\" is not a FlowDB foreign table",
@@ -307,8 +342,7 @@ flowdb_delete_range(PG_FUNCTION_ARGS)
 	layout = flowdb_layout_read(rel, table, db);
 	if (range_of_arguments(fcinfo, rel, table, &rect) && layout->exists)
 	{
-		flowdb_lock_store(table->serverid, layout->store_id,
-						  ShareRowExclusiveLock);
+		flowdb_lock_store(table->serverid, layout->store_id, ExclusiveLock);
 		flowdb_xact_delete_range(table->serverid, db, layout->store_id, &rect,
 								 GetCurrentCommandId(true));
 	}

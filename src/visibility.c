@@ -110,6 +110,17 @@ in_snapshot(TransactionId xid, Snapshot snapshot)
 	return result;
 }
 
+/* A hint for the next reader; never durable by itself (S5), and never in the
+ * place of a fate that was learned meanwhile. */
+static void
+leave_hint(FlowTxn *txn)
+{
+	uint32 unknown = FLOW_TXN_UNKNOWN;
+
+	(void) atomic_compare_exchange_strong(&txn->state, &unknown,
+										  FLOW_TXN_COMMITTED);
+}
+
 bool
 flowdb_visible(void *arg, FlowTxn *txn)
 {
@@ -127,17 +138,89 @@ flowdb_visible(void *arg, FlowTxn *txn)
 		return false;
 	if (state == FLOW_TXN_COMMITTED)
 		return true;
-	if (did_commit(xid))
-	{
-		uint32 unknown = FLOW_TXN_UNKNOWN;
+	if (!did_commit(xid))
+		return false;
+	leave_hint(txn);
+	return true;
+}
 
-		/* a hint for the next reader; never durable by itself (S5), and never
-		 * in the place of a fate that was learned meanwhile */
-		(void) atomic_compare_exchange_strong(&txn->state, &unknown,
-											  FLOW_TXN_COMMITTED);
-		return true;
+/* TransactionIdIsInProgress that does not throw: true and a kept error. */
+static bool
+in_progress(TransactionId xid)
+{
+	FlowdbNoThrow guard;
+	volatile bool result = true;
+
+	flowdb_nothrow_begin(&guard);
+	PG_TRY();
+	{
+		result = TransactionIdIsInProgress(xid);
 	}
-	return false;
+	PG_CATCH();
+	{
+		keep_error(&guard);
+	}
+	PG_END_TRY();
+	flowdb_nothrow_end(&guard);
+	return result;
+}
+
+/* What became of another transaction, as far as its writes to a row matter. */
+static FlowTxnState
+fate_now(TransactionId xid, FlowTxnState known)
+{
+	if (known != FLOW_TXN_UNKNOWN)
+		return known;
+	if (in_progress(xid))
+		return FLOW_TXN_UNKNOWN;
+	return did_commit(xid) ? FLOW_TXN_COMMITTED : FLOW_TXN_ABORTED;
+}
+
+bool
+flowdb_counts(void *arg, uint64_t xid, FlowTxnState state)
+{
+	TransactionId xid32 = (TransactionId) xid;
+
+	if (state == FLOW_TXN_UNKNOWN && TransactionIdIsCurrentTransactionId(xid32))
+		return false;
+	return fate_now(xid32, state) != FLOW_TXN_ABORTED;
+}
+
+bool
+flowdb_visible_now(void *arg, FlowTxn *txn)
+{
+	FlowdbNewestLook *look = arg;
+	TransactionId xid = (TransactionId) txn->xid;
+	FlowTxnState state =
+		(FlowTxnState) atomic_load_explicit(&txn->state, memory_order_relaxed);
+	bool own =
+		state == FLOW_TXN_UNKNOWN && TransactionIdIsCurrentTransactionId(xid);
+	bool seen = false;
+
+	if (own)
+		seen = look->snapshot && txn->cid < look->snapshot->curcid;
+	else
+	{
+		state = fate_now(xid, state);
+		if (state == FLOW_TXN_UNKNOWN && txn->seq_first >= look->pending_seq)
+		{
+			look->pending_seq = txn->seq_first;
+			look->pending_xid = txn->xid;
+		}
+		if (state == FLOW_TXN_UNKNOWN || state == FLOW_TXN_ABORTED)
+			return false;
+		leave_hint(txn);
+		seen = look->snapshot && !in_snapshot(xid, look->snapshot);
+	}
+	if (!look->accepted || txn->seq_first > look->seq_first)
+	{
+		look->accepted = true;
+		look->seq_first = txn->seq_first;
+		look->seq_last = txn->seq_last;
+		look->own = own;
+		look->seen = seen;
+	}
+	return true;
 }
 
 /* Full form of an xid that was looked up before next was. */

@@ -155,12 +155,20 @@ walrmgr_desc(StringInfo buf, XLogReaderState *record)
 {
 	FlowdbWalHead head;
 	Size len = XLogRecGetDataLen(record);
+	FlowdbEntry entry;
 	char text[128];
 
 	if (len < sizeof(head))
 		return;
 	memcpy(&head, XLogRecGetData(record), sizeof(head));
 	appendStringInfo(buf, "database %u server %u", head.dboid, head.serverid);
+	if ((XLogRecGetInfo(record) & ~XLR_INFO_MASK) == XLOG_FLOWDB_CREATE &&
+		len >= sizeof(head) + sizeof(entry))
+	{
+		memcpy(&entry, XLogRecGetData(record) + sizeof(head), sizeof(entry));
+		if (entry.path[0])
+			appendStringInfo(buf, " data_dir %.*s", NAMEDATALEN, entry.path);
+	}
 	if ((XLogRecGetInfo(record) & ~XLR_INFO_MASK) != XLOG_FLOWDB_RECORD)
 		return;
 	flow_record_desc(XLogRecGetData(record) + sizeof(head), len - sizeof(head),

@@ -11,7 +11,8 @@
  * memtable where it was, an unfinished merge is gone without a trace.
  *
  * On a hot standby the startup process flushes and notes fates, in the order
- * of the log; workers there only merge, because files would pile up else.
+ * of the log; workers there only merge, because files would pile up else, and
+ * take out stores that were dropped.
  * What a merge leaves out must be settled for the standby's own snapshots,
  * the log is "flushed" by moving the minimum recovery point (S5), and redo
  * waits for a moment when a worker is at the manifest (redo.c).
@@ -54,13 +55,15 @@ PGDLLEXPORT void flowdb_worker_main(Datum arg);
 /* What this worker knows about the database of a slot. */
 typedef struct Job
 {
-	FlowDbShared *shared; /* whom all this is about */
-	bool pending;		  /* this process has a merge under way */
-	int retry_ms;		  /* pause after the last failure, 0: none */
-	TimestampTz retry_at; /* merge not before this */
-	TimestampTz flush_at; /* flush not before this */
-	TimestampTz gc_at;	  /* when expired SSTables were last looked for */
-	int policy;			  /* handed to the engine, -1: none */
+	FlowDbShared *shared;  /* whom all this is about */
+	bool pending;		   /* this process has a merge under way */
+	int retry_ms;		   /* pause after the last failure, 0: none */
+	TimestampTz retry_at;  /* merge not before this */
+	TimestampTz flush_at;  /* flush not before this */
+	TimestampTz gc_at;	   /* when expired SSTables were last looked for */
+	TimestampTz freeze_at; /* when memory was last written for its age */
+	TimestampTz merge_at;  /* when a merge was last looked for */
+	int policy;			   /* handed to the engine, -1: none */
 } Job;
 
 typedef enum WorkResult
@@ -132,6 +135,21 @@ flush_database(Job *job, FlowDb *db)
 	return WORK_NONE;
 }
 
+/* The server's flush_interval_ms: what is in memory does not get older. */
+static void
+freeze_old(Job *job, FlowDb *db)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64_t interval_ms;
+
+	if (!flow_setting(db, FLOW_SETTING_FLUSH_INTERVAL_MS, &interval_ms) ||
+		now - job->freeze_at < interval_ms * 1000)
+		return;
+	job->freeze_at = now;
+	if (flow_oldest_unflushed(job->shared) != PG_UINT64_MAX)
+		flowdb_report(flow_freeze(db, PG_UINT64_MAX));
+}
+
 /* S4: fates into memtables and manifest while pg_xact knows them. */
 static void
 resolve_database(int slot, FlowDb *db)
@@ -191,11 +209,35 @@ flush(bool resolve)
 		/* a writer waits, maybe for buffers that an idle database holds */
 		if (pressure)
 			flowdb_report(flow_freeze(db, PG_UINT64_MAX));
+		freeze_old(job_of(slots[i], db), db);
 		result = Max(result, flush_database(job_of(slots[i], db), db));
 		if (resolve)
 			resolve_database(slots[i], db);
 	}
 	return result;
+}
+
+/* On a standby: stores whose drop was replayed need not wait for the next
+ * restartpoint. */
+static void
+drop_stores(void)
+{
+	int slots[FLOWDB_MAX_DATABASES];
+	int nslots = flowdb_loaded_slots(slots);
+
+	for (int i = 0; i < nslots; i++)
+	{
+		FlowDb *db = flowdb_slot_handle(slots[i]);
+		FlowStatus st;
+
+		if (db == NULL || flowdb_slot_is_broken(slots[i]))
+			continue;
+		st = flow_drop_step(db);
+		CHECK_FOR_INTERRUPTS();
+		if (st != FLOW_OK && st != FLOW_END && st != FLOW_BUSY &&
+			st != FLOW_INTERRUPTED)
+			warn_about(st);
+	}
 }
 
 /* ------------------------------------------------------------------ merging */
@@ -252,12 +294,13 @@ static void
 collect_garbage(Job *job, FlowDb *db)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int64_t secs;
 	uint64_t purged;
 	FlowStatus st;
 
-	if (flowdb_gc_interval_secs == 0 ||
-		!TimestampDifferenceExceeds(job->gc_at, now,
-									flowdb_gc_interval_secs * 1000))
+	if (!flow_setting(db, FLOW_SETTING_GC_INTERVAL_SECS, &secs))
+		secs = flowdb_gc_interval_secs;
+	if (secs == 0 || now - job->gc_at < secs * USECS_PER_SEC)
 		return;
 	st = flow_gc(db, &purged);
 	CHECK_FOR_INTERRUPTS();
@@ -274,7 +317,13 @@ hand_on_policy(Job *job, FlowDb *db)
 {
 	FlowMergePolicy policy;
 	FlowStatus st;
+	int64_t kind;
 
+	if (flow_setting(db, FLOW_SETTING_POLICY, &kind))
+	{
+		job->policy = -1; /* the server has one of its own */
+		return;
+	}
 	if (job->policy == flowdb_merge_policy)
 		return;
 	flowdb_settings_policy(&policy);
@@ -284,18 +333,42 @@ hand_on_policy(Job *job, FlowDb *db)
 		warn_about(st);
 }
 
+/* May workers merge in the database?  The server's option goes first. */
+static bool
+may_merge(FlowDb *db)
+{
+	int64_t on;
+
+	return flow_setting(db, FLOW_SETTING_AUTO_BACKGROUND, &on)
+			   ? on != 0
+			   : flowdb_auto_compaction;
+}
+
 /* Has this worker something to merge in the database? */
 static bool
 wants_merge(Job *job, FlowDb *db, int nmerges)
 {
-	if (!flowdb_auto_compaction && job->pending)
+	TimestampTz now = GetCurrentTimestamp();
+	int64_t interval_ms;
+
+	if (!may_merge(db))
 	{
-		flow_maintenance_cancel(db);
+		if (job->pending)
+			flow_maintenance_cancel(db);
 		job->pending = false;
-	}
-	if (!flowdb_auto_compaction || GetCurrentTimestamp() < job->retry_at)
 		return false;
-	return job->pending || (nmerges < MAX_MERGES && flow_wants_maintenance(db));
+	}
+	if (now < job->retry_at)
+		return false;
+	if (job->pending)
+		return true;
+	if (flow_setting(db, FLOW_SETTING_COMPACTION_INTERVAL_MS, &interval_ms))
+	{
+		if (now - job->merge_at < interval_ms * 1000)
+			return false;
+		job->merge_at = now;
+	}
+	return nmerges < MAX_MERGES && flow_wants_maintenance(db);
 }
 
 static int
@@ -378,13 +451,20 @@ work(int number)
 {
 	static TimestampTz resolved_at = 0;
 	WorkResult result = WORK_NONE;
+	TimestampTz now = GetCurrentTimestamp();
+	bool resolve = number == 0 && TimestampDifferenceExceeds(resolved_at, now,
+															 WORK_INTERVAL_MS);
 
-	if (!RecoveryInProgress())
+	if (RecoveryInProgress())
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		bool resolve = number == 0 && TimestampDifferenceExceeds(
-										  resolved_at, now, WORK_INTERVAL_MS);
-
+		if (resolve)
+		{
+			resolved_at = now;
+			drop_stores();
+		}
+	}
+	else
+	{
 		if (resolve)
 		{
 			flowdb_debug_point("worker-resolve");

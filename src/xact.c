@@ -21,17 +21,13 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "flowdb_shmem.h"
-
-/* Where the buffer stood when a nesting level first wrote to it. */
-typedef struct LevelMark
-{
-	int level; /* GetCurrentTransactionNestLevel() */
-	Size mark; /* flow_txbuf_count() then */
-} LevelMark;
+#include "levelmark.h"
+#include "rowlock.h"
 
 /* One database that the current transaction writes to. */
 typedef struct XactBuffer
@@ -40,9 +36,7 @@ typedef struct XactBuffer
 	Oid serverid;
 	FlowDb *db;
 	FlowTxBuf *buf;
-	LevelMark *marks; /* rising levels */
-	int nmarks;
-	int max_marks;
+	FlowdbLevelMarks levels; /* of flow_txbuf_count() */
 } XactBuffer;
 
 static XactBuffer *xact_buffers; /* in TopTransactionContext */
@@ -141,24 +135,23 @@ wait_for_room(TimestampTz since)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* Run an engine call again and again while there is no room; report anything
+ * else. */
+#define try_with_room(expr)                             \
+	do                                                  \
+	{                                                   \
+		TimestampTz try_since_ = GetCurrentTimestamp(); \
+		FlowStatus try_st_;                             \
+		while ((try_st_ = (expr)) == FLOW_BUSY)         \
+			wait_for_room(try_since_);                  \
+		flowdb_report(try_st_);                         \
+	} while (0)
+
 static void
 push(XactBuffer *xb)
 {
-	TimestampTz since = GetCurrentTimestamp();
-
 	(void) flowdb_database(xb->serverid); /* not broken meanwhile? */
-	for (;;)
-	{
-		FlowStatus st = flow_txbuf_push(xb->buf, xb->db);
-
-		if (st == FLOW_BUSY)
-			wait_for_room(since);
-		else
-		{
-			flowdb_report(st);
-			return;
-		}
-	}
+	try_with_room(flow_txbuf_push(xb->buf, xb->db));
 }
 
 static void
@@ -186,31 +179,11 @@ make_buffer(Oid serverid, FlowDb *db)
 
 	xb->serverid = serverid;
 	xb->db = db;
-	xb->max_marks = 4;
-	xb->marks = MemoryContextAlloc(TopTransactionContext,
-								   xb->max_marks * sizeof(LevelMark));
 	flowdb_report(flow_txbuf_create(flowdb_env(), &xb->buf));
+	flow_txbuf_set_counts(xb->buf, flowdb_counts, NULL);
 	xb->next = xact_buffers;
 	xact_buffers = xb;
 	return xb;
-}
-
-/* Remember where this nesting level begins, unless it has begun already. */
-static void
-mark_level(XactBuffer *xb)
-{
-	int level = GetCurrentTransactionNestLevel();
-
-	if (xb->nmarks > 0 && xb->marks[xb->nmarks - 1].level >= level)
-		return;
-	if (xb->nmarks == xb->max_marks)
-	{
-		xb->max_marks *= 2;
-		xb->marks = repalloc(xb->marks, xb->max_marks * sizeof(LevelMark));
-	}
-	xb->marks[xb->nmarks].level = level;
-	xb->marks[xb->nmarks].mark = flow_txbuf_count(xb->buf);
-	xb->nmarks++;
 }
 
 /* The buffer for a write of this (sub)transaction to a database. */
@@ -221,7 +194,7 @@ begin_write(Oid serverid, FlowDb *db)
 
 	if (xb == NULL)
 		xb = make_buffer(serverid, db);
-	mark_level(xb);
+	flowdb_levels_begin(&xb->levels, flow_txbuf_count(xb->buf));
 	return xb;
 }
 
@@ -235,15 +208,16 @@ end_write(XactBuffer *xb)
 }
 
 void
-flowdb_xact_add(Oid serverid, FlowDb *db, FlowOp op, uint32 store_id,
-				const void *key, Size key_bytes, int64 ts, int64 expire_at,
-				const void *value, Size value_bytes, CommandId cid)
+flowdb_xact_write(Oid serverid, FlowDb *db, const FlowdbWrite *w)
 {
 	uint64 xid = U64FromFullTransactionId(GetCurrentFullTransactionId());
 	XactBuffer *xb = begin_write(serverid, db);
 
-	flowdb_report(flow_txbuf_add(xb->buf, op, store_id, key, key_bytes, ts,
-								 expire_at, value, value_bytes, xid, cid));
+	flowdb_report(flow_txbuf_add(xb->buf, w->op, w->store_id, w->key,
+								 w->key_bytes, w->ts, w->expire_at, w->value,
+								 w->value_bytes, xid, w->cid));
+	if (w->checked)
+		flowdb_report(flow_txbuf_check(xb->buf, w->seen, w->absent));
 	end_write(xb);
 }
 
@@ -261,15 +235,46 @@ flowdb_xact_delete_range(Oid serverid, FlowDb *db, uint32 store_id,
 /*
  * The tag has less than 16 bits for a store: two may share a lock, which costs
  * a wait and nothing else.  A lock that is held already is found in a local table.
+ * Who has waited may find that the store was dropped meanwhile: what he knows
+ * of it is void, and what he would write nobody would ever see.
+ *
+ * The lock is the (sub)transaction's, as what it is taken for is, and never a
+ * portal's: a cursor that fails inside a savepoint loses what it has locked
+ * outside of it.
  */
-void
-flowdb_lock_store(Oid serverid, uint32 store_id, LOCKMODE mode)
+static bool
+lock_store(Oid serverid, uint32 store_id, LOCKMODE mode, bool wait)
 {
+	ResourceOwner owner = CurrentResourceOwner;
 	LOCKTAG tag;
+	LockAcquireResult res;
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ForeignServerRelationId, serverid,
 					   1 + (store_id - 1) % (FLOWDB_LOCK_DEFINE - 1));
-	(void) LockAcquire(&tag, mode, false, false);
+	/* after an error, the abort sets the current owner */
+	CurrentResourceOwner = CurTransactionResourceOwner;
+	res = LockAcquire(&tag, mode, false, !wait);
+	CurrentResourceOwner = owner;
+
+	if (res == LOCKACQUIRE_OK &&
+		!flow_store_exists(flowdb_database(serverid), store_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not use a FlowDB store because it was dropped "
+						"by a concurrent transaction")));
+	return res != LOCKACQUIRE_NOT_AVAIL;
+}
+
+void
+flowdb_lock_store(Oid serverid, uint32 store_id, LOCKMODE mode)
+{
+	(void) lock_store(serverid, store_id, mode, true);
+}
+
+bool
+flowdb_lock_store_if(Oid serverid, uint32 store_id, LOCKMODE mode)
+{
+	return lock_store(serverid, store_id, mode, false);
 }
 
 FlowTxBuf *
@@ -284,23 +289,32 @@ uint32
 flowdb_store_define(FlowDb *db, const char *name, const void *blob,
 					Size blob_bytes)
 {
-	TimestampTz since = GetCurrentTimestamp();
 	uint32_t store_id;
 
 	(void) GetCurrentFullTransactionId();
-	for (;;)
-	{
-		FlowStatus st =
-			flow_store_define(db, name, blob, blob_bytes, &store_id);
+	try_with_room(flow_store_define(db, name, blob, blob_bytes, &store_id));
+	return store_id;
+}
 
-		if (st == FLOW_BUSY)
-			wait_for_room(since);
-		else
-		{
-			flowdb_report(st);
-			return store_id;
-		}
-	}
+void
+flowdb_store_drop(FlowDb *db, uint32 store_id, uint64 xid, bool unless)
+{
+	try_with_room(unless ? flow_store_drop_unless(db, store_id, xid)
+						 : flow_store_drop(db, store_id, xid));
+}
+
+void
+flowdb_configure(FlowDb *db, const FlowSettings *settings)
+{
+	(void) GetCurrentFullTransactionId();
+	try_with_room(flow_configure(db, settings));
+}
+
+void
+flowdb_configure_store(FlowDb *db, uint32 store_id, int policy)
+{
+	(void) GetCurrentFullTransactionId();
+	try_with_room(flow_configure_store(db, store_id, policy));
 }
 
 /* ----------------------------------------------------------- callbacks */
@@ -330,6 +344,10 @@ xact_callback(XactEvent event, void *arg)
 				ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 								errmsg("cannot PREPARE a transaction that has "
 									   "written to a FlowDB table")));
+			if (flowdb_row_locks_held())
+				ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+								errmsg("cannot PREPARE a transaction that has "
+									   "locked rows of a FlowDB table")));
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_ABORT:
@@ -341,40 +359,11 @@ xact_callback(XactEvent event, void *arg)
 			flowdb_backup_transaction_ended();
 			flowdb_maintenance_ended();
 			forget_buffers();
+			flowdb_row_locks_release();
 			break;
 		default:
 			break;
 	}
-}
-
-/* Drop what the aborting level and those inside it have buffered. */
-static void
-abort_level(XactBuffer *xb, int level)
-{
-	Size mark = 0;
-	bool cut = false;
-
-	while (xb->nmarks > 0 && xb->marks[xb->nmarks - 1].level >= level)
-	{
-		mark = xb->marks[--xb->nmarks].mark;
-		cut = true;
-	}
-	if (cut)
-		flow_txbuf_truncate(xb->buf, mark);
-}
-
-/* What the level has buffered now belongs to its parent. */
-static void
-commit_level(XactBuffer *xb, int level)
-{
-	LevelMark *top = xb->nmarks > 0 ? &xb->marks[xb->nmarks - 1] : NULL;
-
-	if (top == NULL || top->level < level)
-		return;
-	if (xb->nmarks > 1 && top[-1].level == level - 1)
-		xb->nmarks--;
-	else
-		top->level = level - 1;
 }
 
 static void
@@ -382,13 +371,21 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 				 SubTransactionId parentSubid, void *arg)
 {
 	int level = GetCurrentTransactionNestLevel();
+	Size mark;
 
-	for (XactBuffer *xb = xact_buffers; xb != NULL; xb = xb->next)
+	if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
-		if (event == SUBXACT_EVENT_ABORT_SUB)
-			abort_level(xb, level);
-		else if (event == SUBXACT_EVENT_COMMIT_SUB)
-			commit_level(xb, level);
+		/* drop what the level and those inside it have buffered */
+		for (XactBuffer *xb = xact_buffers; xb != NULL; xb = xb->next)
+			if (flowdb_levels_abort(&xb->levels, level, &mark))
+				flow_txbuf_truncate(xb->buf, mark);
+		flowdb_row_locks_subabort(level);
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (XactBuffer *xb = xact_buffers; xb != NULL; xb = xb->next)
+			flowdb_levels_commit(&xb->levels, level);
+		flowdb_row_locks_subcommit(level);
 	}
 }
 

@@ -1,0 +1,555 @@
+/*-------------------------------------------------------------------------
+ * alter.c
+ *	  What CREATE, ALTER and RENAME do to foreign tables of ours.
+ *
+ * Core knows of no rows behind a foreign table, so it changes the catalogs
+ * and is done.  The hook here compares the columns before and after the
+ * statement, whatever its form was, also where it came down from a parent:
+ * a type may not change once the store has begun, the default of a new column
+ * is noted for older rows, and a store that is shared by name is told a new
+ * name.  All of it is undone with the transaction (describe.h).
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_table.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
+#include "executor/executor.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "alter.h"
+#include "schema.h"
+
+/* A table of ours before the statement. */
+typedef struct Before
+{
+	Oid relid;
+	TupleDesc desc;
+	char store[FLOW_MAX_STORE_NAME + 1]; /* "": it made no sense yet */
+	int merge_policy;
+	FlowdbTable *table; /* its roles, NULL: it had none yet */
+	bool renaming;		/* the statement is RENAME */
+} Before;
+
+static ProcessUtility_hook_type next_ProcessUtility = NULL;
+
+/* --------------------------------------------------------------- defaults */
+
+/*
+ * The value that rows older than the column have: that of its default, as it
+ * is now.  false: NULL.
+ */
+static bool
+evaluate_default(Relation rel, AttrNumber attnum, Datum *valuep)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	Node *expr;
+	EState *estate;
+	ExprState *state;
+	Datum value;
+	bool isnull;
+
+	if (att->attgenerated || att->attidentity)
+		expr = NULL;
+	else
+	{
+		expr = build_column_default(rel, attnum);
+		if (expr == NULL)
+			return false;
+	}
+	if (expr == NULL || contain_volatile_functions(expr))
+	{
+		ereport(NOTICE,
+				(errmsg("column \"%s\" of foreign table \"%s\" is null in the "
+						"rows that are there",
+						NameStr(att->attname), RelationGetRelationName(rel)),
+				 errdetail("Its value is not the same for all rows."),
+				 errhint("Set it with UPDATE.")));
+		return false;
+	}
+	estate = CreateExecutorState();
+	state = ExecInitExpr(expression_planner((Expr *) expr), NULL);
+	value = ExecEvalExprSwitchContext(state, GetPerTupleExprContext(estate),
+									  &isnull);
+	if (!isnull)
+	{
+		if (att->attlen == -1)
+			value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+		else
+			value = datumCopy(value, att->attbyval, att->attlen);
+		*valuep = value;
+	}
+	FreeExecutorState(estate);
+	return !isnull;
+}
+
+/* ----------------------------------------------------------------- renames */
+
+/* Other tables that show the column by its old name. */
+static void
+warn_others(Relation rel, const FlowdbTable *table, const char *column)
+{
+	Relation catalog = table_open(ForeignTableRelationId, AccessShareLock);
+	TableScanDesc scan = table_beginscan_catalog(catalog, 0, NULL);
+	HeapTuple tuple;
+	StringInfoData names;
+
+	initStringInfo(&names);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
+		FlowdbTableOptions opts;
+
+		if (form->ftserver != table->serverid ||
+			form->ftrelid == RelationGetRelid(rel))
+			continue;
+		flowdb_option_table(GetForeignTable(form->ftrelid)->options, &opts);
+		if (opts.store && strcmp(opts.store, table->store) == 0 &&
+			get_attnum(form->ftrelid, column) != InvalidAttrNumber)
+			appendStringInfo(&names, "%s%s", names.len ? ", " : "",
+							 quote_identifier(get_rel_name(form->ftrelid)));
+	}
+	table_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	if (names.len > 0)
+		ereport(NOTICE,
+				(errmsg("column \"%s\" of FlowDB store \"%s\" is renamed for "
+						"other tables too",
+						column, table->store),
+				 errdetail("Column \"%s\" is null from now on in: %s.", column,
+						   names.data),
+				 errhint("Rename the column of these tables as well.")));
+}
+
+/* -------------------------------------------------------- before and after */
+
+static Before *
+look_before(Oid relid, bool renaming)
+{
+	Relation rel = table_open(relid, NoLock);
+	Before *before = palloc0(sizeof(Before));
+	FlowdbTableOptions opts;
+
+	before->relid = relid;
+	before->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	flowdb_option_table(GetForeignTable(relid)->options, &opts);
+	before->merge_policy = opts.merge_policy;
+	before->renaming = renaming;
+	before->table = flowdb_table_try(rel);
+	if (opts.store)
+		strlcpy(before->store, opts.store, sizeof(before->store));
+	else
+		snprintf(before->store, sizeof(before->store), "%u", relid);
+	table_close(rel, NoLock);
+	return before;
+}
+
+/*
+ * Tables of ours among the relation and what inherits from it, locked as the
+ * statement will lock them: nobody changes them before it does.  Whoever may
+ * not run the statement gets no lock; core tells him.
+ */
+static List *
+look_at_tree(RangeVar *rv, LOCKMODE mode, bool renaming)
+{
+	Oid top = RangeVarGetRelid(rv, NoLock, true);
+	List *result = NIL;
+	List *relids;
+	ListCell *lc;
+	bool locked = false;
+
+	if (!OidIsValid(top) || !FLOWDB_OWNS_RELATION(top, GetUserId()))
+		return NIL;
+	relids = find_all_inheritors(top, NoLock, NULL);
+	foreach (lc, relids)
+	{
+		Oid relid = lfirst_oid(lc);
+
+		if (!flowdb_owns_relation(relid))
+			continue;
+		if (!locked)
+			LockRelationOid(top, mode);
+		locked = true;
+		LockRelationOid(relid, mode);
+		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) &&
+			flowdb_owns_relation(relid))
+			result = lappend(result, look_before(relid, renaming));
+	}
+	return result;
+}
+
+/* A modifier that lets through whatever the old one did. */
+static bool
+modifier_widens(Oid type, int32 from, int32 to)
+{
+	if (to == -1 || to == from)
+		return true;
+	if (from == -1)
+		return false;
+	if (type == VARCHAROID || type == VARBITOID)
+		return to >= from;
+	if (type == NUMERICOID) /* the scale is in the lower half */
+		return to >= from && (to & 0xffff) == (from & 0xffff);
+	return false;
+}
+
+static void
+refuse_new_type(Relation rel, Form_pg_attribute att)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change the type of column \"%s\" of foreign table "
+					"\"%s\"",
+					NameStr(att->attname), RelationGetRelationName(rel)),
+			 errdetail("Its store has begun, and rows are not rewritten."),
+			 errhint("Add a column of the new type, set it with UPDATE, and "
+					 "drop this one; for a key or time column, copy the rows "
+					 "into a new table.")));
+}
+
+/* What identifies rows must stay; a dropped expiry only hides itself. */
+static void
+check_dropped(Relation rel, const Before *before, Form_pg_attribute was)
+{
+	if (!before->table || was->attnum == before->table->expire_attnum ||
+		!flowdb_is_role_column(before->table, was->attnum))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot drop column \"%s\" of foreign table \"%s\"",
+					NameStr(was->attname), RelationGetRelationName(rel)),
+			 errdetail("Its store has begun, and the column is part of what "
+					   "identifies a row."),
+			 errhint("Copy the rows into a new table.")));
+}
+
+/* The columns that were there are what they were, but for their names. */
+static void
+compare_columns(Relation rel, const Before *before)
+{
+	TupleDesc now = RelationGetDescr(rel);
+
+	for (int i = 0; i < before->desc->natts && i < now->natts; i++)
+	{
+		Form_pg_attribute was = TupleDescAttr(before->desc, i);
+		Form_pg_attribute att = TupleDescAttr(now, i);
+
+		if (was->attisdropped)
+			continue;
+		if (att->attisdropped)
+			check_dropped(rel, before, was);
+		else if (was->atttypid != att->atttypid ||
+				 !modifier_widens(att->atttypid, was->atttypmod,
+								  att->atttypmod))
+			refuse_new_type(rel, att);
+	}
+}
+
+static List *
+renamed_columns(Relation rel, const Before *before)
+{
+	TupleDesc now = RelationGetDescr(rel);
+	List *renamed = NIL;
+
+	for (int i = 0; i < before->desc->natts && i < now->natts; i++)
+	{
+		Form_pg_attribute was = TupleDescAttr(before->desc, i);
+		Form_pg_attribute att = TupleDescAttr(now, i);
+		FlowdbRenamed *r;
+
+		if (was->attisdropped || att->attisdropped ||
+			strcmp(NameStr(was->attname), NameStr(att->attname)) == 0)
+			continue;
+		r = palloc(sizeof(*r));
+		r->from = NameStr(was->attname);
+		r->to = NameStr(att->attname);
+		renamed = lappend(renamed, r);
+	}
+	return renamed;
+}
+
+static List *
+added_columns(Relation rel, const FlowdbTable *table, const Before *before)
+{
+	TupleDesc now = RelationGetDescr(rel);
+	List *added = NIL;
+
+	for (int i = before->desc->natts; i < now->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(now, i);
+		FlowdbAdded *a;
+
+		if (att->attisdropped || flowdb_is_role_column(table, att->attnum))
+			continue;
+		a = palloc0(sizeof(*a));
+		a->attnum = att->attnum;
+		a->has_missing = evaluate_default(rel, att->attnum, &a->missing);
+		added = lappend(added, a);
+	}
+	return added;
+}
+
+static bool
+same_columns(TupleDesc a, TupleDesc b)
+{
+	if (a->natts != b->natts)
+		return false;
+	for (int i = 0; i < a->natts; i++)
+	{
+		Form_pg_attribute x = TupleDescAttr(a, i);
+		Form_pg_attribute y = TupleDescAttr(b, i);
+
+		if (x->atttypid != y->atttypid || x->atttypmod != y->atttypmod ||
+			x->attisdropped != y->attisdropped ||
+			strcmp(NameStr(x->attname), NameStr(y->attname)) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Columns of a table have changed whose store may have begun. */
+static void
+columns_changed(Relation rel, const FlowdbTable *table, const Before *before)
+{
+	FlowDb *db = flowdb_database(table->serverid);
+	FlowdbDescription desc;
+	uint32 store_id;
+	List *renamed;
+	List *added;
+	ListCell *lc;
+
+	if (!flowdb_layout_describe(db, table->store, &store_id, &desc))
+		return;
+	renamed = table->owned ? NIL : renamed_columns(rel, before);
+	added = added_columns(rel, table, before);
+	if (renamed == NIL && added == NIL)
+		return;
+	flowdb_layout_alter(rel, table, db, added, renamed);
+	foreach (lc, renamed)
+		warn_others(rel, table, ((FlowdbRenamed *) lfirst(lc))->from);
+}
+
+/* First, because roles may make no sense without what was dropped. */
+static void
+check_columns(const Before *before)
+{
+	Relation rel = table_open(before->relid, NoLock);
+	FlowdbDescription desc;
+	uint32 store_id;
+
+	if (before->table && !same_columns(before->desc, RelationGetDescr(rel)) &&
+		flowdb_layout_describe(flowdb_database(before->table->serverid),
+							   before->store, &store_id, &desc))
+		compare_columns(rel, before);
+	table_close(rel, NoLock);
+}
+
+static void
+look_after(const Before *before)
+{
+	Relation rel;
+	FlowdbTable *table;
+
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(before->relid)))
+		return;
+	if (before->renaming && before->table)
+		flowdb_alter_keep_roles(before->relid, before->table);
+	check_columns(before);
+	flowdb_check_table(before->relid);
+	rel = table_open(before->relid, NoLock);
+	table = flowdb_table_try(rel);
+	if (table && table->merge_policy != before->merge_policy)
+		flowdb_options_note_table(before->relid);
+	/* one that shows another store now was never matched with this one */
+	if (table && strcmp(table->store, before->store) == 0 &&
+		!same_columns(before->desc, RelationGetDescr(rel)))
+		columns_changed(rel, table, before);
+	table_close(rel, NoLock);
+}
+
+/* -------------------------------------------------------------------- hook */
+
+static bool
+changes_type(const AlterTableStmt *alter)
+{
+	ListCell *lc;
+
+	foreach (lc, alter->cmds)
+		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_AlterColumnType)
+			return true;
+	return false;
+}
+
+/* Also of what inherits: a table's row type changes with it. */
+static void
+check_composite(RangeVar *rv)
+{
+	Oid top = RangeVarGetRelid(rv, NoLock, true);
+	ListCell *lc;
+
+	if (!OidIsValid(top) || !FLOWDB_OWNS_RELATION(top, GetUserId()))
+		return;
+	foreach (lc, find_all_inheritors(top, NoLock, NULL))
+		flowdb_alter_check_composite(lfirst_oid(lc));
+}
+
+static List *
+before_statement(Node *stmt)
+{
+	if (IsA(stmt, AlterTableStmt))
+	{
+		AlterTableStmt *alter = (AlterTableStmt *) stmt;
+
+		if (changes_type(alter))
+			check_composite(alter->relation);
+		if (alter->objtype == OBJECT_TABLE ||
+			alter->objtype == OBJECT_FOREIGN_TABLE)
+			return look_at_tree(alter->relation,
+								AlterTableGetLockLevel(alter->cmds), false);
+	}
+	if (IsA(stmt, RenameStmt) &&
+		((RenameStmt *) stmt)->renameType == OBJECT_COLUMN)
+		return look_at_tree(((RenameStmt *) stmt)->relation,
+							AccessExclusiveLock, true);
+	return NIL;
+}
+
+/* Is the relation of this transaction?  IF NOT EXISTS may have found one of
+ * others, who may be about to drop it. */
+static bool
+is_new(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = TransactionIdIsCurrentTransactionId(
+		HeapTupleHeaderGetXmin(tuple->t_data));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static void
+after_create(CreateForeignTableStmt *stmt)
+{
+	RangeVar *rv = stmt->base.relation;
+	Oid relid =
+		get_relname_relid(rv->relname, RangeVarGetCreationNamespace(rv));
+	FlowdbTableOptions opts;
+
+	if (!OidIsValid(relid) || !is_new(relid) || !flowdb_owns_relation(relid))
+		return;
+	flowdb_check_table(relid);
+	flowdb_option_table(GetForeignTable(relid)->options, &opts);
+	if (opts.merge_policy >= 0)
+		flowdb_options_note_table(relid);
+}
+
+static void
+after_server(const char *name)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+
+	if (server && flowdb_is_ours(server->serverid))
+		flowdb_options_note_server(server->serverid);
+}
+
+static void
+after_statement(Node *stmt, List *before)
+{
+	ListCell *lc;
+
+	if (IsA(stmt, CreateForeignTableStmt))
+		after_create((CreateForeignTableStmt *) stmt);
+	else if (IsA(stmt, CreateForeignServerStmt))
+	{
+		if (((CreateForeignServerStmt *) stmt)->options != NIL)
+			after_server(((CreateForeignServerStmt *) stmt)->servername);
+	}
+	else if (IsA(stmt, AlterForeignServerStmt))
+	{
+		if (((AlterForeignServerStmt *) stmt)->options != NIL)
+			after_server(((AlterForeignServerStmt *) stmt)->servername);
+	}
+	foreach (lc, before)
+		look_after(lfirst(lc));
+}
+
+static bool
+is_interesting(Node *stmt)
+{
+	return IsA(stmt, CreateForeignTableStmt) || IsA(stmt, AlterTableStmt) ||
+		   IsA(stmt, RenameStmt) || IsA(stmt, CreateForeignServerStmt) ||
+		   IsA(stmt, AlterForeignServerStmt);
+}
+
+/*
+ * Core makes an ALTER of its own out of each column's options in a CREATE
+ * FOREIGN TABLE: until the last one, the table may seem to lack a role.
+ */
+static bool creating;
+
+static void
+utility_hook(PlannedStmt *pstmt, const char *query_string, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *query_env, DestReceiver *dest,
+			 QueryCompletion *qc)
+{
+	Node *stmt = pstmt->utilityStmt;
+	bool part = creating && context == PROCESS_UTILITY_SUBCOMMAND;
+	bool look = is_interesting(stmt) && !part;
+	bool outer = creating;
+	List *before = NIL;
+
+	if (look)
+	{
+		stmt = copyObject(stmt); /* core may scribble on it */
+		before = before_statement(stmt);
+	}
+	creating = part || IsA(stmt, CreateForeignTableStmt);
+	PG_TRY();
+	{
+		(next_ProcessUtility ? next_ProcessUtility : standard_ProcessUtility)(
+			pstmt, query_string, read_only_tree, context, params, query_env,
+			dest, qc);
+	}
+	PG_FINALLY();
+	{
+		creating = outer;
+	}
+	PG_END_TRY();
+	if (!look)
+		return;
+	CommandCounterIncrement();
+	after_statement(stmt, before);
+}
+
+void
+flowdb_alter_init(void)
+{
+	next_ProcessUtility = ProcessUtility_hook;
+	ProcessUtility_hook = utility_hook;
+}

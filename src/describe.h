@@ -1,0 +1,103 @@
+/*-------------------------------------------------------------------------
+ * describe.h
+ *	  The description of a store: its key, its times, its value columns.
+ *
+ * The engine keeps it as bytes with the store's definition.  Value columns
+ * are numbered in the order in which they came and never go, so that rows of
+ * any age can be read.
+ *
+ * Definitions are not undone when a transaction aborts.  So what stems from a
+ * transaction that may still abort carries its full xid, and a reader asks
+ * what became of it: flowdb_describe_resolve.  The next definition leaves
+ * out the xids of those that have ended.  Bytes: doc/FORMAT.md "Description".
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOWDB_DESCRIBE_H
+#define FLOWDB_DESCRIBE_H
+
+#include "fdw.h"
+
+/* A column's type, with what is needed to tell it apart and to show it. */
+typedef struct FlowdbTypeRef
+{
+	Oid oid;
+	int32 typmod;
+	int16 len; /* as in pg_type */
+	bool byval;
+	char align;
+	char *schema; /* and name, as they were when the column came */
+	char *name;
+	char *coll_schema; /* "": that of the type */
+	char *coll_name;
+} FlowdbTypeRef;
+
+/* A key, time or expiry column. */
+typedef struct FlowdbRoleColumn
+{
+	char *name;
+	int type; /* FlowdbKeyType or FlowdbTimeType; 0: there is none */
+	FlowdbTypeRef ref;
+} FlowdbRoleColumn;
+
+/* The last name but one, and who changed it. */
+typedef struct FlowdbRename
+{
+	uint64 xid;
+	char *old_name;
+} FlowdbRename;
+
+typedef struct FlowdbStoreColumn
+{
+	char *name;
+	FlowdbTypeRef ref;
+	AttrNumber attnum; /* in the table that owns the store; 0: none */
+	bool dropped;	   /* its owner has dropped it, as far as is known */
+	bool dead;		   /* whoever added it was rolled back: nobody's */
+	uint64 add_xid;	   /* who added it, 0: somebody who has committed */
+	List *renames;	   /* FlowdbRename *, newest last */
+	bool has_missing;  /* rows older than the column read missing, not NULL */
+	uint8 *missing;	   /* as in a row */
+	uint32 missing_len;
+
+	/* resolved */
+	const char *shown; /* the name that counts, dead columns have none */
+	bool pending;	   /* added by a transaction of others, under way */
+	bool renaming;	   /* likewise */
+} FlowdbStoreColumn;
+
+typedef struct FlowdbDescription
+{
+	uint64 begin_xid; /* who began the store, 0: has committed */
+	char *table;	  /* name of the table that began it */
+	int nkeys;
+	FlowdbRoleColumn *keys;
+	FlowdbRoleColumn time;
+	FlowdbRoleColumn expire;
+	List *columns; /* FlowdbStoreColumn *, by number */
+
+	bool unsettled; /* resolved: may look different in a moment */
+	bool pending;	/* resolved: begun by others who are under way */
+} FlowdbDescription;
+
+/*
+ * flowdb_describe_encode
+ *		Append the bytes to buf.
+ * flowdb_describe_decode
+ *		Palloc'd, with copies of all; false: malformed, or of a version that
+ *		this build does not know.  Any bytes are safe.
+ * flowdb_describe_resolve
+ *		Bring in what became of the transactions that it names: columns are
+ *		dead or pending or have lost their xid, names are those that count
+ *		here and now.  false: it was begun by a transaction that was rolled
+ *		back, so nothing in it counts.
+ * flowdb_describe_type
+ *		Fill in ref for an attribute.
+ */
+extern void flowdb_describe_encode(const FlowdbDescription *desc,
+								   StringInfo buf);
+extern bool flowdb_describe_decode(const uint8 *bytes, Size len,
+								   FlowdbDescription *desc);
+extern bool flowdb_describe_resolve(FlowdbDescription *desc);
+extern void flowdb_describe_type(Form_pg_attribute att, FlowdbTypeRef *ref);
+
+#endif /* FLOWDB_DESCRIBE_H */

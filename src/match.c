@@ -1,0 +1,556 @@
+/*-------------------------------------------------------------------------
+ * match.c
+ *	  Which of a relation's columns are which of its store's.
+ *
+ * A table that owns its store is matched by attribute number: a column that
+ * was renamed is still the same, one that was dropped and added again is
+ * not.  Tables that share a named store have numbers of their own, so they
+ * are matched by name.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "schema.h"
+
+/* ------------------------------------------------------- what may not differ */
+
+static const char *const key_names[] = {
+	[FLOWDB_KEY_TEXT] = "text",
+	[FLOWDB_KEY_BYTEA] = "bytea",
+	[FLOWDB_KEY_INT2] = "smallint",
+	[FLOWDB_KEY_INT4] = "integer",
+	[FLOWDB_KEY_INT8] = "bigint",
+	[FLOWDB_KEY_BOOL] = "boolean",
+	[FLOWDB_KEY_UUID] = "uuid",
+	[FLOWDB_KEY_DATE] = "date",
+	[FLOWDB_KEY_TIMESTAMP] = "timestamp",
+	[FLOWDB_KEY_TIMESTAMPTZ] = "timestamp with time zone",
+};
+
+static bool
+is_bytes(int type)
+{
+	return type == FLOWDB_KEY_TEXT || type == FLOWDB_KEY_BYTEA;
+}
+
+static void
+different_keys(const FlowdbTable *table, const FlowdbDescription *desc)
+{
+	StringInfoData ours;
+	StringInfoData theirs;
+
+	initStringInfo(&ours);
+	initStringInfo(&theirs);
+	for (int i = 0; i < table->nkeys; i++)
+		appendStringInfo(&ours, "%s%s", i ? ", " : "",
+						 key_names[table->keys[i].type]);
+	for (int i = 0; i < desc->nkeys; i++)
+		appendStringInfo(&theirs, "%s%s", i ? ", " : "",
+						 key_names[desc->keys[i].type]);
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 table->owned
+				 ? errmsg("foreign table \"%s\" and its store have different "
+						  "keys",
+						  get_rel_name(table->relid))
+				 : errmsg("foreign table \"%s\" and its store \"%s\" have "
+						  "different keys",
+						  get_rel_name(table->relid), table->store),
+			 errdetail("Key columns: (%s) in the table, (%s) in the store.",
+					   ours.data, theirs.data),
+			 errhint("Give the table the same key columns, or another "
+					 "store.")));
+}
+
+/* Times are the same number whatever their type is, and one that cannot be
+ * shown is an error of its row. */
+static void
+match_roles(const FlowdbTable *table, const FlowdbDescription *desc)
+{
+	bool same = table->nkeys == desc->nkeys;
+
+	for (int i = 0; same && i < table->nkeys; i++)
+		same = (int) table->keys[i].type == desc->keys[i].type ||
+			   (is_bytes(table->keys[i].type) && is_bytes(desc->keys[i].type));
+	if (!same)
+		different_keys(table, desc);
+}
+
+/* The type as the store has it, which may be gone. */
+static const char *
+show_type(const FlowdbTypeRef *ref)
+{
+	if (SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(ref->oid)))
+		return format_type_be(ref->oid);
+	return quote_qualified_identifier(ref->schema, ref->name);
+}
+
+static void
+check_same_type(Relation rel, const FlowdbTable *table, Form_pg_attribute att,
+				const FlowdbStoreColumn *col)
+{
+	if (att->atttypid == col->ref.oid && att->attlen == col->ref.len &&
+		att->attbyval == col->ref.byval && att->attalign == col->ref.align)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of foreign table \"%s\" has another type in "
+					"its store",
+					NameStr(att->attname), RelationGetRelationName(rel)),
+			 errdetail("The table has %s, the store \"%s\" has %s.",
+					   format_type_be(att->atttypid), table->store,
+					   show_type(&col->ref)),
+			 errhint("Add a column of another name, or use another store.")));
+}
+
+/* ------------------------------------------------------------------ finding */
+
+/* Number of the column that is called so, or -1. */
+int
+flowdb_match_name(const FlowdbDescription *desc, const char *name)
+{
+	for (int i = 0; i < list_length(desc->columns); i++)
+	{
+		const FlowdbStoreColumn *col = list_nth(desc->columns, i);
+
+		if (!col->dead && !col->dropped && strcmp(col->shown, name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* Number of the column that the owner has under attnum, or -1. */
+static int
+find_attnum(const FlowdbDescription *desc, AttrNumber attnum)
+{
+	for (int i = 0; i < list_length(desc->columns); i++)
+	{
+		const FlowdbStoreColumn *col = list_nth(desc->columns, i);
+
+		if (!col->dead && col->attnum == attnum)
+			return i;
+	}
+	return -1;
+}
+
+static int
+find_column(const FlowdbTable *table, const FlowdbDescription *desc,
+			Form_pg_attribute att)
+{
+	int number;
+
+	if (!table->owned)
+		return flowdb_match_name(desc, NameStr(att->attname));
+	number = find_attnum(desc, att->attnum);
+	if (number >= 0)
+		return number;
+	/* one that came through another table on the store */
+	number = flowdb_match_name(desc, NameStr(att->attname));
+	if (number >= 0 &&
+		((FlowdbStoreColumn *) list_nth(desc->columns, number))->attnum != 0)
+		return -1;
+	return number;
+}
+
+/* ------------------------------------------------------------------- adding */
+
+/* The current xid when the tuple is of this transaction, so that what rests
+ * on it may still be rolled back; else 0. */
+static uint64
+uncommitted(HeapTuple tuple)
+{
+	TransactionId xmin;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	xmin = HeapTupleHeaderGetXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+	return TransactionIdIsCurrentTransactionId(xmin)
+			   ? U64FromFullTransactionId(GetCurrentFullTransactionId())
+			   : 0;
+}
+
+static uint64
+column_xid(Oid relid, AttrNumber attnum)
+{
+	return uncommitted(SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+									   Int16GetDatum(attnum)));
+}
+
+/* A column of a rolled back transaction that the new one may take over: all
+ * rows have NULL there, or are nobody's. */
+static FlowdbStoreColumn *
+reuse_dead(FlowdbDescription *desc, const FlowdbTypeRef *ref, int *numberp)
+{
+	for (int i = 0; i < list_length(desc->columns); i++)
+	{
+		FlowdbStoreColumn *col = list_nth(desc->columns, i);
+
+		if (col->dead && col->ref.oid == ref->oid && col->ref.len == ref->len &&
+			col->ref.byval == ref->byval && col->ref.align == ref->align)
+		{
+			*numberp = i;
+			return col;
+		}
+	}
+	return NULL;
+}
+
+/* Another transaction's RENAME may be about to give a column that name: there
+ * would be two, of which only the first is ever found. */
+static void
+refuse_coming_name(const FlowdbTable *table, const FlowdbDescription *desc,
+				   const char *name)
+{
+	ListCell *lc;
+
+	foreach (lc, desc->columns)
+	{
+		const FlowdbStoreColumn *col = lfirst(lc);
+
+		if (col->dead || col->dropped || !col->renaming ||
+			strcmp(col->name, name) != 0)
+			continue;
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+						errmsg("column \"%s\" of FlowDB store \"%s\" is being "
+							   "renamed to \"%s\" by another transaction",
+							   col->shown, table->store, name),
+						errhint("Try again when that has ended.")));
+	}
+}
+
+/* Append a column; its number.  fresh: not one that was used before. */
+static int
+match_add(Relation rel, const FlowdbTable *table, FlowdbDescription *desc,
+		  Form_pg_attribute att, bool fresh)
+{
+	FlowdbStoreColumn *col = NULL;
+	FlowdbTypeRef ref;
+	int number;
+
+	if (!table->owned)
+		refuse_coming_name(table, desc, NameStr(att->attname));
+	flowdb_describe_type(att, &ref);
+	if (!fresh)
+		col = reuse_dead(desc, &ref, &number);
+	if (!col)
+	{
+		col = palloc0(sizeof(FlowdbStoreColumn));
+		number = list_length(desc->columns);
+		desc->columns = lappend(desc->columns, col);
+	}
+	col->name = pstrdup(NameStr(att->attname));
+	col->shown = col->name;
+	col->ref = ref;
+	col->attnum = table->owned ? att->attnum : 0;
+	col->add_xid = column_xid(RelationGetRelid(rel), att->attnum);
+	col->dead = col->dropped = col->pending = col->renaming = false;
+	col->renames = NIL;
+	return number;
+}
+
+static void
+describe_role(Relation rel, AttrNumber attnum, int type, FlowdbRoleColumn *col)
+{
+	Form_pg_attribute att;
+
+	if (attnum == 0)
+		return;
+	att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	col->name = pstrdup(NameStr(att->attname));
+	col->type = type;
+	flowdb_describe_type(att, &col->ref);
+}
+
+/* Fill in all that is not a value column. */
+static void
+describe_roles(Relation rel, const FlowdbTable *table, FlowdbDescription *desc)
+{
+	desc->table = pstrdup(RelationGetRelationName(rel));
+	desc->nkeys = table->nkeys;
+	desc->keys = palloc0(sizeof(FlowdbRoleColumn) * table->nkeys);
+	for (int i = 0; i < table->nkeys; i++)
+		describe_role(rel, table->keys[i].attnum, table->keys[i].type,
+					  &desc->keys[i]);
+	describe_role(rel, table->time_attnum, table->time_type, &desc->time);
+	describe_role(rel, table->expire_attnum, table->expire_type, &desc->expire);
+}
+
+void
+flowdb_match_begin(Relation rel, const FlowdbTable *table,
+				   FlowdbDescription *desc)
+{
+	Oid relid = RelationGetRelid(rel);
+	uint64 xid;
+
+	memset(desc, 0, sizeof(*desc));
+	describe_roles(rel, table, desc);
+	xid = uncommitted(SearchSysCache1(RELOID, ObjectIdGetDatum(relid)));
+	if (xid == 0)
+		xid = uncommitted(
+			SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid)));
+	for (int i = 0; xid == 0 && i < table->nkeys; i++)
+		xid = column_xid(relid, table->keys[i].attnum);
+	if (xid == 0 && table->time_attnum != 0)
+		xid = column_xid(relid, table->time_attnum);
+	if (xid == 0 && table->expire_attnum != 0)
+		xid = column_xid(relid, table->expire_attnum);
+	desc->begin_xid = xid;
+}
+
+/* ----------------------------------------------------------------- matching */
+
+/* What a table that owns the store tells about itself; true: a change. */
+static bool
+update_role(Relation rel, AttrNumber attnum, int type, FlowdbRoleColumn *col)
+{
+	FlowdbRoleColumn now = {0};
+
+	describe_role(rel, attnum, type, &now);
+	if (now.type == col->type &&
+		(now.type == 0 ||
+		 (strcmp(now.name, col->name) == 0 && now.ref.oid == col->ref.oid &&
+		  now.ref.typmod == col->ref.typmod &&
+		  strcmp(now.ref.coll_name, col->ref.coll_name) == 0)))
+		return false;
+	*col = now;
+	return true;
+}
+
+static bool
+update_roles(Relation rel, const FlowdbTable *table, FlowdbDescription *desc)
+{
+	bool changed = false;
+
+	for (int i = 0; i < table->nkeys; i++)
+		changed |= update_role(rel, table->keys[i].attnum, table->keys[i].type,
+							   &desc->keys[i]);
+	changed |=
+		update_role(rel, table->time_attnum, table->time_type, &desc->time);
+	changed |= update_role(rel, table->expire_attnum, table->expire_type,
+						   &desc->expire);
+	return changed;
+}
+
+/* The owner's columns, by their names and types as they are now. */
+static bool
+update_owned(Relation rel, const FlowdbTable *table, FlowdbDescription *desc)
+{
+	TupleDesc tupdesc = RelationGetDescr(rel);
+	bool changed = update_roles(rel, table, desc);
+	ListCell *lc;
+
+	foreach (lc, desc->columns)
+	{
+		FlowdbStoreColumn *col = lfirst(lc);
+		Form_pg_attribute att;
+		bool dropped;
+
+		if (col->dead || col->attnum == 0)
+			continue;
+		att = col->attnum <= tupdesc->natts
+				  ? TupleDescAttr(tupdesc, col->attnum - 1)
+				  : NULL;
+		dropped = att == NULL || att->attisdropped ||
+				  flowdb_is_role_column(table, col->attnum);
+		changed |= col->dropped != dropped;
+		col->dropped = dropped;
+		if (dropped || (strcmp(col->name, NameStr(att->attname)) == 0 &&
+						col->ref.typmod == att->atttypmod))
+			continue;
+		col->name = pstrdup(NameStr(att->attname));
+		col->shown = col->name;
+		col->renames = NIL;
+		col->ref.typmod = att->atttypmod;
+		changed = true;
+	}
+	return changed;
+}
+
+static void
+fill_column(FlowdbValueColumn *vc, const FlowdbStoreColumn *col, int32 *offsetp)
+{
+	memset(vc, 0, sizeof(*vc));
+	vc->len = col->ref.len;
+	vc->byval = col->ref.byval;
+	vc->copy =
+		!col->ref.byval && col->ref.len > 0 && col->ref.align != TYPALIGN_CHAR;
+	vc->offset = *offsetp;
+	if (*offsetp >= 0)
+		*offsetp = col->ref.len > 0 ? *offsetp + col->ref.len : -1;
+}
+
+/* Two transactions cannot say both what older rows have in a new column. */
+static void
+being_added(const FlowdbTable *table, const FlowdbStoreColumn *col)
+{
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_IN_USE),
+					errmsg("column \"%s\" of FlowDB store \"%s\" is being "
+						   "added by another transaction",
+						   col->shown, table->store),
+					errhint("Try again when that has ended.")));
+}
+
+/* Find, or with add make, the store's column for each value column of rel;
+ * numbers[] by attribute, -1: none.  *changedp: the description was. */
+static void
+number_columns(Relation rel, const FlowdbTable *table, FlowdbDescription *desc,
+			   bool add, int *numbers, bool *changedp, bool *completep)
+{
+	TupleDesc tupdesc = RelationGetDescr(rel);
+
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+		FlowdbStoreColumn *col;
+
+		numbers[i] = -1;
+		if (att->attisdropped || flowdb_is_role_column(table, att->attnum))
+			continue;
+		numbers[i] = find_column(table, desc, att);
+		if (numbers[i] < 0)
+		{
+			*completep = false;
+			if (!add)
+				continue;
+			numbers[i] = match_add(rel, table, desc, att, false);
+			*changedp = true;
+		}
+		col = list_nth(desc->columns, numbers[i]);
+		check_same_type(rel, table, att, col);
+		if (col->pending && !add)
+			numbers[i] = -1;
+		else if (add && (col->pending || (table->owned && col->attnum == 0)))
+		{
+			if (col->pending && col->has_missing)
+				being_added(table, col);
+			/* whoever added it first, it is ours as well now */
+			col->add_xid = 0;
+			col->pending = false;
+			col->attnum = table->owned ? att->attnum : 0;
+			*changedp = true;
+		}
+	}
+}
+
+/* The layout that the numbers make; one chunk, missing values behind. */
+static FlowdbLayout *
+build_layout(Relation rel, const FlowdbDescription *desc, const int *numbers)
+{
+	TupleDesc tupdesc = RelationGetDescr(rel);
+	int ncolumns = list_length(desc->columns);
+	Size bytes =
+		offsetof(FlowdbLayout, columns) + sizeof(FlowdbValueColumn) * ncolumns;
+	Size end = bytes;
+	FlowdbLayout *layout;
+	int32 offset = 0;
+	ListCell *lc;
+
+	foreach (lc, desc->columns)
+		bytes += ((FlowdbStoreColumn *) lfirst(lc))->missing_len;
+	layout = palloc0(bytes);
+	layout->bytes = bytes;
+	layout->ncolumns = ncolumns;
+	for (int i = 0; i < ncolumns; i++)
+		fill_column(&layout->columns[i], list_nth(desc->columns, i), &offset);
+	for (int i = 0; i < tupdesc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
+		const FlowdbStoreColumn *col;
+		FlowdbValueColumn *vc;
+
+		if (numbers[i] < 0)
+			continue;
+		col = list_nth(desc->columns, numbers[i]);
+		vc = &layout->columns[numbers[i]];
+		vc->attnum = att->attnum;
+		vc->packed = att->attlen == -1 &&
+					 get_typstorage(att->atttypid) != TYPSTORAGE_PLAIN;
+		if (!col->has_missing)
+			continue;
+		vc->missing = (uint32) end;
+		vc->missing_len = col->missing_len;
+		memcpy((char *) layout + end, col->missing, col->missing_len);
+		end += col->missing_len;
+	}
+	return layout;
+}
+
+FlowdbLayout *
+flowdb_match(Relation rel, const FlowdbTable *table, FlowdbDescription *desc,
+			 bool add, bool *changedp, bool *completep)
+{
+	int *numbers = palloc(sizeof(int) * (RelationGetDescr(rel)->natts + 1));
+	FlowdbLayout *layout;
+
+	*changedp = false;
+	*completep = true;
+	match_roles(table, desc);
+	number_columns(rel, table, desc, add, numbers, changedp, completep);
+	/* last, because it takes names that were matched from each other */
+	if (table->owned && update_owned(rel, table, desc))
+	{
+		*changedp = true;
+		*completep = false;
+	}
+	layout = build_layout(rel, desc, numbers);
+	pfree(numbers);
+	return layout;
+}
+
+void
+flowdb_match_added(Relation rel, const FlowdbTable *table,
+				   FlowdbDescription *desc, const FlowdbAdded *added)
+{
+	Form_pg_attribute att =
+		TupleDescAttr(RelationGetDescr(rel), added->attnum - 1);
+	int number = table->owned ? find_attnum(desc, att->attnum)
+							  : flowdb_match_name(desc, NameStr(att->attname));
+	FlowdbStoreColumn *col;
+	FlowdbValueColumn vc;
+	StringInfoData buf;
+	int32 offset = 0;
+
+	if (number >= 0 && !table->owned)
+	{
+		/* others on the store have it: theirs is what it reads */
+		col = list_nth(desc->columns, number);
+		check_same_type(rel, table, att, col);
+		if (col->pending && (col->has_missing || added->has_missing))
+			being_added(table, col);
+		return;
+	}
+	if (number >= 0 &&
+		((FlowdbStoreColumn *) list_nth(desc->columns, number))->add_xid == 0)
+	{
+		/* of a column that never was: its adder was rolled back */
+		col = list_nth(desc->columns, number);
+		col->dead = true;
+		col->attnum = 0;
+		col->has_missing = false;
+		number = -1;
+	}
+	/* else an event trigger of this command has written rows with it */
+	if (number < 0)
+		number = match_add(rel, table, desc, att, added->has_missing);
+	if (!added->has_missing)
+		return;
+	col = list_nth(desc->columns, number);
+	fill_column(&vc, col, &offset);
+	vc.attnum = att->attnum;
+	vc.packed =
+		att->attlen == -1 && get_typstorage(att->atttypid) != TYPSTORAGE_PLAIN;
+	initStringInfo(&buf);
+	flowdb_encode_missing(rel, &vc, added->missing, &buf);
+	col->has_missing = true;
+	col->missing = (uint8 *) buf.data;
+	col->missing_len = (uint32) buf.len;
+}
