@@ -69,13 +69,22 @@ sub kept
 }
 
 # The first writer after a start may wait for the holder, and in passing ask
-# the workers for room: what is written next must not be flushed by that.
+# the workers for room: what is written next must not be flushed by that.  So
+# until a row stays in memory.
 sub settle
 {
     my ($node, $table) = @_;
 
-    add_rows($node, $table, 1);
-    sleep(2);
+    for (my $left = 10; $left > 0; $left--)
+    {
+        add_rows($node, $table, 1);
+        sleep(2);
+        my $unflushed = $node->safe_psql('postgres', <<'EOC');
+SELECT memtable_records FROM flowdb_stats WHERE server = 'flow'
+EOC
+        return if $unflushed > 0;
+    }
+    diag('workers do not stop to flush');
     return;
 }
 
