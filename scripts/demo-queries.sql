@@ -43,6 +43,34 @@ WHERE usage_user > 90 AND ts >= '2016-01-01 01:46:40+00';
 SELECT count(*), round(avg(usage_user)::numeric, 3) AS avg_usage_user FROM cpu;
 
 \timing off
+\echo '-- UPDATE and DELETE in a transaction, and back'
+BEGIN;
+UPDATE cpu SET usage_user = -1 WHERE hostname = 'host_7' AND ts < '2016-01-01 01:00:00+00';
+DELETE FROM cpu WHERE hostname IN ('host_1', 'host_2');
+SELECT count(*) AS rows, count(*) FILTER (WHERE usage_user < 0) AS changed FROM cpu;
+ROLLBACK;
+SELECT count(*) AS rows, count(*) FILTER (WHERE usage_user < 0) AS changed FROM cpu;
+
+\echo '-- A row is there once: ON CONFLICT DO NOTHING leaves it, a plain INSERT replaces it'
+BEGIN;
+INSERT INTO cpu (hostname, ts, usage_user) VALUES ('host_7', '2016-01-01 01:00:00+00', 101)
+ON CONFLICT DO NOTHING;
+INSERT INTO cpu (hostname, ts, usage_user) VALUES ('host_7', '2016-01-01 01:00:00+00', 102)
+RETURNING hostname, ts, usage_user;
+SELECT hostname, ts, usage_user FROM cpu
+WHERE hostname = 'host_7' AND ts = '2016-01-01 01:00:00+00';
+ROLLBACK;
+
+\echo '-- A table whose rows live for one second'
+CREATE FOREIGN TABLE sessions (
+    id bigint OPTIONS (role 'key') NOT NULL,
+    started timestamptz OPTIONS (role 'time') NOT NULL
+) SERVER metrics OPTIONS (ttl '1 second');
+INSERT INTO sessions SELECT i, clock_timestamp() FROM generate_series(1, 5) i;
+SELECT count(*) AS at_once FROM sessions;
+SELECT pg_sleep(1.1);
+SELECT count(*) AS a_second_later FROM sessions;
+
 \echo '-- Where the rows are now: in memory, and in files'
 SELECT server, memtable_records, sstables, sstable_records,
        pg_size_pretty(sstable_bytes) AS sstable_size FROM flowdb_stats;
@@ -51,3 +79,9 @@ SELECT server, memtable_records, sstables, sstable_records,
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
 SELECT * FROM cpu WHERE hostname = 'host_7' AND ts >= '2016-01-01 01:00:00+00'
       AND ts < '2016-01-01 02:00:00+00';
+
+\echo '-- Three hosts at once: three ranges, in their order, without a sort'
+EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
+SELECT * FROM cpu WHERE hostname IN ('host_7', 'host_42', 'host_300')
+      AND ts >= '2016-01-01 01:00:00+00' AND ts < '2016-01-01 02:00:00+00'
+ORDER BY hostname, ts;
