@@ -319,6 +319,15 @@ ALTER FOREIGN TABLE a RENAME v TO mine;
 RESET ROLE;
 DROP OWNED BY flowdb_regress_alter;
 DROP ROLE flowdb_regress_alter;
+-- A read in parallel mode, of a store that has not begun: in a subtransaction
+-- it cannot take an xid.
+BEGIN;
+CREATE FOREIGN TABLE unbegun (key text, v int) SERVER al OPTIONS (key_columns 'key');
+SAVEPOINT s;
+SELECT count(set_config(name, 'on', true)) FROM pg_settings
+  WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SELECT * FROM unbegun;
+ROLLBACK;
 SET client_min_messages = warning;
 DROP SCHEMA altered CASCADE;
 DROP SERVER al CASCADE;

@@ -162,8 +162,11 @@ find_column(const FlowdbTable *table, const FlowdbDescription *desc,
 
 /* ------------------------------------------------------------------- adding */
 
-/* The current xid when the tuple is of this transaction, so that what rests
- * on it may still be rolled back; else 0. */
+/*
+ * The current xid when the tuple is of this transaction, so that what rests
+ * on it may still be rolled back; else 0.  Parallel mode assigns no xid to a
+ * subtransaction; it writes nothing either, so the top one's will do.
+ */
 static uint64
 uncommitted(HeapTuple tuple)
 {
@@ -173,9 +176,11 @@ uncommitted(HeapTuple tuple)
 		return 0;
 	xmin = HeapTupleHeaderGetXmin(tuple->t_data);
 	ReleaseSysCache(tuple);
-	return TransactionIdIsCurrentTransactionId(xmin)
-			   ? U64FromFullTransactionId(GetCurrentFullTransactionId())
-			   : 0;
+	if (!TransactionIdIsCurrentTransactionId(xmin))
+		return 0;
+	return U64FromFullTransactionId(IsInParallelMode()
+										? GetTopFullTransactionId()
+										: GetCurrentFullTransactionId());
 }
 
 static uint64

@@ -108,6 +108,7 @@ sub null_test
     my $not = chance(0.5) ? ' NOT' : '';
 
     return "$alias.* IS$not NULL" if chance(0.05);
+    return "hashtext(($alias.*)::text) % 3$not IN (0, 2)" if chance(0.05);
     return ref_of($alias, $col) . " IS$not NULL";
 }
 
