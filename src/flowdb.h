@@ -78,7 +78,7 @@ extern void flowdb_report_at(int elevel, FlowStatus st);
  * A named point where tests stop, fail or break the server on purpose; only
  * in builds with FLOWDB_DEBUG_POINTS.  A point is set by a file
  * $PGDATA/flowdb_debug/NAME whose content is the action: "wait" (until the
- * file is gone), "error", "kill" (SIGKILL to itself), "skip" (the caller
+ * file is gone), "error", "kill" (SIGKILL to itself, once), "skip" (the caller
  * leaves out what the point guards; true is returned).
  */
 #ifdef FLOWDB_DEBUG_POINTS
