@@ -17,6 +17,14 @@ CREATE FOREIGN DATA WRAPPER flowdb_fdw
   HANDLER flowdb_fdw_handler
   VALIDATOR flowdb_fdw_validator;
 
+CREATE FUNCTION flowdb_create_database(server name)
+RETURNS void
+AS 'MODULE_PATHNAME'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION flowdb_create_database(name) IS
+  'make an empty database for a FlowDB server whose definition was copied';
+
 CREATE FUNCTION flowdb_flush(server name)
 RETURNS void
 AS 'MODULE_PATHNAME'
@@ -113,6 +121,10 @@ CREATE FUNCTION flowdb_server_stats(
   OUT cache_capacity bigint,
   OUT cache_hits bigint,
   OUT cache_misses bigint,
+  OUT write_buffer_bytes bigint,
+  OUT write_buffer_capacity bigint,
+  OUT metadata_bytes bigint,
+  OUT metadata_capacity bigint,
   OUT write_p50_us integer,
   OUT write_p99_us integer,
   OUT query_p50_us integer,
@@ -142,7 +154,8 @@ CREATE FUNCTION flowdb_store_stats(
   OUT store text,
   OUT tables regclass[],
   OUT records bigint,
-  OUT bytes bigint,
+  OUT raw_bytes bigint,
+  OUT file_bytes bigint,
   OUT sstables integer,
   OUT ts_min bigint,
   OUT ts_max bigint,

@@ -47,22 +47,26 @@ add_run(FlowEnv *env, FlowArena *arena, size_t size)
 	arena->ptr = (uint8_t *) (run + 1);
 	arena->end = (uint8_t *) run + nchunks * FLOW_CHUNK_BYTES;
 	arena->bytes += nchunks * FLOW_CHUNK_BYTES;
+	FLOW_FORBID(arena->ptr, (size_t) (arena->end - arena->ptr));
 	return true;
 }
 
 void *
 flowi_arena_alloc(FlowEnv *env, FlowArena *arena, size_t size)
 {
+	size_t taken;
 	void *p;
 
 	FLOW_ASSERT(size > 0);
 	if (size > SIZE_MAX / 2)
 		return NULL;
-	size = FLOW_ALIGN8(size);
-	if (size > (size_t) (arena->end - arena->ptr) && !add_run(env, arena, size))
+	taken = FLOW_ALIGN8(size);
+	if (taken > (size_t) (arena->end - arena->ptr) &&
+		!add_run(env, arena, taken))
 		return NULL;
 	p = arena->ptr;
-	arena->ptr += size;
+	arena->ptr += taken;
+	FLOW_PERMIT(p, size);
 	return p;
 }
 
@@ -86,6 +90,7 @@ flowi_arena_rewind(FlowEnv *env, FlowArena *arena, FlowArenaMark mark)
 	}
 	arena->ptr = mark.ptr;
 	arena->end = mark.end;
+	FLOW_FORBID(arena->ptr, (size_t) (arena->end - arena->ptr));
 }
 
 void

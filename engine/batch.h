@@ -83,7 +83,8 @@ extern FlowStatus flowi_batch_finish(FlowBatchWriter *bw, const void **recp,
 
 /* --- decoder --- */
 
-/* Kind of a record; CORRUPT when there is none. */
+/* Kind of a record; CORRUPT when there is none, MISMATCH when it is a later
+ * version's. */
 extern FlowStatus flowi_record_kind(const void *rec, size_t rec_bytes,
 									FlowRecordKind *kindp) FLOW_MUST_CHECK;
 

@@ -95,7 +95,8 @@ typedef struct Survey
 {
 	FlowDb *db;
 	FlowEnv *env;
-	int64_t now;
+	int64_t now;   /* wall clock, for windows */
+	int64_t ticks; /* for retry_at */
 	int64_t horizon;
 	FlowVersion *version; /* pinned */
 	Store *stores;
@@ -168,7 +169,10 @@ survey_begin(FlowDb *db, Survey *sv)
 {
 	FlowStatus st;
 
-	*sv = (Survey){.db = db, .env = db->env, .now = db->env->now_us(db->env)};
+	*sv = (Survey){.db = db,
+				   .env = db->env,
+				   .now = db->env->now_us(db->env),
+				   .ticks = db->env->ticks_us(db->env)};
 	st = survey_stores(sv);
 	if (st == FLOW_OK)
 	{
@@ -242,17 +246,6 @@ flowi_gc_droppable(FlowSst *const *ssts, uint32_t n, uint32_t i,
 		   hides_nothing(ssts, n, i, horizon);
 }
 
-static uint32_t
-count_aborted(const FlowSst *sst)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < sst->ntxns; i++)
-		n += atomic_load_explicit(&sst->txns[i].state, memory_order_relaxed) ==
-			 FLOW_TXN_ABORTED;
-	return n;
-}
-
 /* Expired rows, if expiry is spread evenly; a file that was just rewritten
  * has none, whatever the spread. */
 static double
@@ -285,7 +278,7 @@ garbage_of(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
 	double share = 0;
 
 	if (atomic_load(&sst->unsettled) > 0)
-		return count_aborted(sst) / records;
+		return flowi_version_count_txns(sst, FLOW_TXN_ABORTED) / records;
 	if (info->records == 0 || flowi_gc_droppable(ssts, n, i, horizon))
 		return 0; /* to drop it is cheaper */
 	share = FLOW_MAX((double) info->tombstones / (double) info->records,
@@ -352,7 +345,7 @@ take_choice(Survey *sv, uint32_t store_id, uint32_t n, const FlowPick *pick,
 static bool
 is_free(const Survey *sv, const Store *s)
 {
-	return s->claim == 0 && s->retry_at <= sv->now;
+	return s->claim == 0 && s->retry_at <= sv->ticks;
 }
 
 /* The best pick of all stores that are free. */

@@ -77,6 +77,18 @@ extern _Noreturn void flowi_assert_failed(const char *expr, const char *file,
 #define FLOW_POINT(env, name) (FLOW_OK)
 #endif
 
+/* What the allocators of the region have not given out is not touched: watched
+ * when the engine is alone under AddressSanitizer.  In a server each process
+ * would mark for itself what all of them share. */
+#ifdef FLOW_POISON
+#include <sanitizer/asan_interface.h>
+#define FLOW_FORBID(p, size) ASAN_POISON_MEMORY_REGION(p, size)
+#define FLOW_PERMIT(p, size) ASAN_UNPOISON_MEMORY_REGION(p, size)
+#else
+#define FLOW_FORBID(p, size) ((void) 0)
+#define FLOW_PERMIT(p, size) ((void) 0)
+#endif
+
 /* An argument may be evaluated twice: none that may differ the second time. */
 #define FLOW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define FLOW_MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -15,11 +15,15 @@
  * Keeps: I3, I4, I7, S5.  Locks: L2, never during I/O.
  *-------------------------------------------------------------------------
  */
+#include <errno.h>
+#include <inttypes.h>
+
 #include "compact_impl.h"
 
 #define CHECK_ROWS 16			  /* between two looks at the clock */
 #define CHECK_BYTES (64u * 1024u) /* the same */
 #define MAX_OUTPUTS 4096
+#define SPACE_SHARE 16 /* of a small disk, stays free of merges */
 
 /* ---------------------------------------------------------------- inputs */
 
@@ -446,25 +450,51 @@ run(FlowMergeJob *job, int64_t start, int64_t deadline)
 		if (st == FLOW_BUSY)
 		{
 			st = env->poll(env);
-			if (env->now_us(env) >= deadline)
+			if (env->ticks_us(env) >= deadline)
 				break;
 			env->pause(env);
 		}
-		now = env->now_us(env);
+		now = env->ticks_us(env);
 	}
 	return st;
+}
+
+/*
+ * The last of a disk is for what is in memory, and for others: a merge gives
+ * up before that.  So much as two memtables take, but not much of a disk that
+ * is small.
+ */
+static FlowStatus
+check_space(const FlowMergeJob *job)
+{
+	FlowEnv *env = job->env;
+	uint64_t left, total;
+	uint64_t margin =
+		2 * (uint64_t) flowi_live(job->db->sh, FLOW_SETTING_MEMTABLE_BYTES);
+
+	if (env->disk_space == NULL ||
+		env->disk_space(env, job->db->dir, &left, &total) != FLOW_OK)
+		return FLOW_OK;
+	margin = FLOW_MIN(margin, total / SPACE_SHARE);
+	if (left >= margin)
+		return FLOW_OK;
+	return flowi_fail_errno(ENOSPC,
+							"merge in \"%s\" leaves the last %" PRIu64
+							" MB of the disk to what is in memory",
+							job->db->dir, (margin >> 20) + 1);
 }
 
 FlowStatus
 flowi_compact_step(FlowMergeJob *job, int64_t deadline)
 {
 	FlowEnv *env = job->env;
-	int64_t start = env->now_us(env);
+	int64_t start = env->ticks_us(env);
 	FlowStatus st;
 
 	/* the store was dropped: nobody wants what this makes */
 	if (!flowi_claim_holds(job->db, job->choice.store_id, job->choice.claim))
 		return FLOW_END;
+	FLOW_TRY(check_space(job));
 	FLOW_TRY(flowi_version_begin_files(job->db));
 	st = resume_inputs(job);
 	if (st == FLOW_OK)
@@ -477,7 +507,7 @@ flowi_compact_step(FlowMergeJob *job, int64_t deadline)
 	job->sums.bytes_written =
 		job->written_before +
 		(job->writer ? flowi_sst_written(job->writer) : 0);
-	job->sums.time_us += env->now_us(env) - start;
+	job->sums.time_us += env->ticks_us(env) - start;
 	return st == FLOW_OK && job->phase == PHASE_DONE ? FLOW_END : st;
 }
 

@@ -29,7 +29,7 @@ extern FlowStatus flowi_compact_begin(FlowDb *db, FlowChoice *choice,
 
 /*
  * flowi_compact_step
- *		Work until about deadline (of env->now_us), at least a little.
+ *		Work until about deadline (of env->ticks_us), at least a little.
  *		OK: there is more to do; END: the outputs stand in the place of the
  *		inputs, or the store is gone; INTERRUPTED: call again, if it is
  *		resumable.  Any other error is final.  Blocks on I/O, holds no lock

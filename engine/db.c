@@ -178,6 +178,20 @@ flow_unload(FlowEnv *env, FlowDbShared *sh)
 	flowi_region_free(env, sh);
 }
 
+static void
+release(FlowEnv *env, FlowDbShared *sh)
+{
+	if (atomic_fetch_sub(&sh->refs, 1) == 1)
+		flow_unload(env, sh);
+}
+
+void
+flow_abandon(FlowEnv *env, FlowDbShared *sh)
+{
+	flow_discard(env, sh);
+	release(env, sh);
+}
+
 /* --------------------------------------------------------------- handles */
 
 FlowStatus
@@ -203,6 +217,7 @@ flow_attach(FlowEnv *env, FlowDbShared *shared, const char *dir, FlowDb **dbp)
 		env->free(env, db);
 		return st;
 	}
+	atomic_fetch_add(&shared->refs, 1);
 	*dbp = db;
 	return FLOW_OK;
 }
@@ -210,14 +225,21 @@ flow_attach(FlowEnv *env, FlowDbShared *shared, const char *dir, FlowDb **dbp)
 void
 flow_detach(FlowDb *db)
 {
+	FlowEnv *env;
+	FlowDbShared *sh;
+
 	if (db == NULL)
 		return;
+	env = db->env;
+	sh = db->sh;
 	flow_maintenance_cancel(db);
 	flowi_scan_orphan_all(db);
 	flowi_scan_free_spare(db);
+	flowi_memtrail_free(db->env, db->trail);
 	flowi_readers_free(db->readers);
 	flowi_batch_writer_free(db->batch);
-	db->env->free(db->env, db);
+	env->free(env, db);
+	release(env, sh);
 }
 
 FlowDbShared *

@@ -53,7 +53,7 @@ typedef struct FlowTrash
 {
 	struct FlowTrash *next;
 	uint64_t id;
-	int64_t since; /* when it became obsolete */
+	int64_t since; /* when it became obsolete, by ticks_us */
 	bool unused;   /* nobody reads the file any more */
 	bool claimed;  /* a sweep is at work on it */
 	bool gone;	   /* durably unlinked, which the manifest does not say yet */
@@ -103,7 +103,7 @@ typedef struct FlowStore
 	uint64_t def_end; /* log end of its newest definition; 0: loaded */
 	/* protected by state_lock */
 	uint64_t claim;	  /* of the merge or the GC that is under way; 0: none */
-	int64_t retry_at; /* no merge before that time: the last one failed */
+	int64_t retry_at; /* no merge before that tick: the last one failed */
 	bool dropped;	  /* known, not in the manifest yet: nobody finds it */
 	bool has_policy;  /* policy is its own */
 	bool configured;  /* and comes from flow_configure_store */
@@ -113,9 +113,10 @@ typedef struct FlowStore
 
 struct FlowDbShared
 {
-	FlowLock write_lock;	/* L1 */
-	FlowLock state_lock;	/* L2 */
-	FlowOptions options;	/* as loaded; constant.  See live */
+	_Atomic uint32_t refs; /* each handle's, and the host's until it abandons */
+	FlowLock write_lock;   /* L1 */
+	FlowLock state_lock;   /* L2 */
+	FlowOptions options;   /* as loaded; constant.  See live */
 	uint64_t memtable_txns; /* freeze the memtable at so many; constant */
 
 	/* by FlowSetting, what counts now; atomic: writers hold state_lock
@@ -146,6 +147,7 @@ struct FlowDbShared
 	uint64_t snapshot_bytes;	  /* size of the manifest's last snapshot */
 	_Atomic uint64_t next_sst_id; /* others read it for statistics */
 	bool manifest_failed;		  /* what the file ends with is not known */
+	uint64_t reserve_bytes;		  /* of the file in reserve; see reserve.h */
 	FlowResolveAt resolve_at;
 
 	/* atomic; writers hold state_lock exclusive */
@@ -185,6 +187,9 @@ struct FlowDbShared
 	/* failed flush steps since the last that went well; atomic */
 	_Atomic uint32_t failing;
 
+	/* the last of them; protected by state_lock */
+	FlowError flush_error;
+
 	uint64_t cache_space; /* constant after load; see cache.h */
 	int64_t loaded_at;	  /* constant after load */
 
@@ -220,6 +225,7 @@ struct FlowDb
 	struct FlowReaderCache *readers; /* open SSTables of this handle */
 	uint32_t queries;				 /* calls; the time of some is taken */
 	FlowBatchWriter *batch;			 /* of flow_write_batch; NULL at first */
+	struct FlowMemTrail *trail;		 /* of writes of one row; NULL at first */
 	struct FlowMergeJob *merge;		 /* of flow_maintenance_step; or NULL */
 	FlowWants wants;				 /* what flow_wants_maintenance knows */
 	uint32_t there;					 /* a store that was not dropped */

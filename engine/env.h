@@ -60,7 +60,7 @@ typedef FlowStatus (*FlowLogFn)(void *arg, const void *rec, size_t len,
 struct FlowEnv
 {
 	void *host;			/* the host's own */
-	FlowRegion *region; /* shared region, or NULL before flowi_region_init */
+	FlowRegion *region; /* shared region, or NULL before flow_region_init */
 
 	/* --- files; paths as the host gave the database's directory ---
 	 * open: NOTFOUND when a file to be opened is not there (no error
@@ -88,6 +88,11 @@ struct FlowEnv
 						   FlowStatus (*fn)(void *arg, const char *name),
 						   void *arg);
 
+	/* Bytes that are free for us on dir's file system, and all that it has.
+	 * NULL: not known. */
+	FlowStatus (*disk_space)(FlowEnv *env, const char *dir, uint64_t *freep,
+							 uint64_t *totalp);
+
 	/* --- private memory; NULL when there is none --- */
 	void *(*alloc)(FlowEnv *env, size_t size);
 	void *(*realloc)(FlowEnv *env, void *p, size_t size);
@@ -98,8 +103,13 @@ struct FlowEnv
 	void (*lock_acquire)(FlowEnv *env, FlowLock *lock, FlowLockMode mode);
 	void (*lock_release)(FlowEnv *env, FlowLock *lock);
 
-	/* --- clock, interrupts, events --- */
+	/* --- clocks, interrupts, events ---
+	 * now_us: the time of day, which may be set forward or back at any
+	 * moment: for expiry, and to be shown.  ticks_us: for durations and
+	 * deadlines; never goes back, one for all processes, begins anywhere.
+	 */
 	int64_t (*now_us)(FlowEnv *env);
+	int64_t (*ticks_us)(FlowEnv *env);
 	/* FLOW_INTERRUPTED when the host wants the call to unwind.  Never called
 	 * under a lock. */
 	FlowStatus (*poll)(FlowEnv *env);
@@ -122,8 +132,8 @@ struct FlowEnv
 	 * commit records of transactions seen as committed included (S5).
 	 * log_commit: called after each write, no lock held, when the record that
 	 * ends at end is in the memtable: returns when it is as durable as
-	 * log_admit was told, and has then raised db's visible end (flowi_active_reveal) to
-	 * end or beyond.  NULL: records are visible at once, and durable by the
+	 * log_admit was told, and has then raised db's visible end
+	 * (flowi_active_reveal) to end or beyond.  NULL: records are visible at once, and durable by the
 	 * host's own commit.
 	 * log_flushed: SSTables are complete up to pos; what lies before is not
 	 * needed any more.  NULL for a log that looks after itself.
@@ -176,7 +186,7 @@ struct FlowEnv
 	 * scans itself (judge.h).
 	 * keep_files: obsolete files and the manifest's history must stay now,
 	 * because a backup may be reading them (S12).  since: when the file became
-	 * obsolete.  NULL: never.
+	 * obsolete, by ticks_us.  NULL: never.
 	 */
 	int64_t (*expire_horizon)(FlowEnv *env);
 	bool (*keep_files)(FlowEnv *env, int64_t since);
@@ -187,7 +197,7 @@ struct FlowEnv
 };
 
 /*
- * flow_env_posix
+ * flow_env_posix_create
  *		The POSIX environment: region_bytes of malloc'ed region (7/16 write
  *		buffers, 7/16 block cache, 1/8 metadata), pthread locks, transactions
  *		that are always settled when their xid is 0.  Its log is the file log

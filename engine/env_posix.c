@@ -444,13 +444,26 @@ posix_lock_release(FlowEnv *env, FlowLock *lock)
 /* ---------------------------------------------------- clock and events */
 
 static int64_t
-posix_now_us(FlowEnv *env)
+read_clock(clockid_t which)
 {
 	struct timespec ts;
 
-	(void) env;
-	clock_gettime(CLOCK_REALTIME, &ts);
+	clock_gettime(which, &ts);
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int64_t
+posix_now_us(FlowEnv *env)
+{
+	(void) env;
+	return read_clock(CLOCK_REALTIME);
+}
+
+static int64_t
+posix_ticks_us(FlowEnv *env)
+{
+	(void) env;
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 static FlowStatus
@@ -540,6 +553,7 @@ static const FlowEnv posix_env = {
 	.lock_acquire = posix_lock_acquire,
 	.lock_release = posix_lock_release,
 	.now_us = posix_now_us,
+	.ticks_us = posix_ticks_us,
 	.poll = posix_poll,
 	.notify = posix_notify,
 	.pause = posix_pause,

@@ -183,6 +183,8 @@ typedef struct FlowOptions
 	uint32_t max_frozen;	   /* so many frozen memtables hold writers; >= 1 */
 	uint64_t hard_limit_bytes; /* unflushed data that refuses writes when a
 								  * flush does not help; 0: all buffers */
+	uint64_t reserve_bytes;	   /* of disk, kept for what gives space back;
+							 * 0: none.  See also FlowEnv.disk_space */
 	uint32_t block_bytes; /* raw bytes of an SSTable block; 1 KiB to 16 MiB */
 	uint32_t bloom_bits_per_key; /* 1 .. 64 */
 	FlowCompression flush_compression;
@@ -252,6 +254,10 @@ extern void flow_unload(FlowEnv *env, FlowDbShared *shared);
  * all but *shared itself goes back to the region, what readers still hold as
  * soon as they are done. */
 extern void flow_discard(FlowEnv *env, FlowDbShared *shared);
+
+/* The same, for good: *shared goes too, with the last handle on it.  The host
+ * attaches no more, and does not unload. */
+extern void flow_abandon(FlowEnv *env, FlowDbShared *shared);
 
 /* A handle of this process (thread) on a loaded database.  Scans still open
  * when it is detached pin nothing any more and give INVALID; what they gave
@@ -349,9 +355,10 @@ extern bool flow_store_policy(FlowDb *db, uint32_t store_id, int *policyp);
  * flow_store_define logs the definition (new name, or new blob of an old one)
  * and returns its id.  FLOW_BUSY: write buffers full, nothing was logged.
  * INVALID: a name that begins with byte 1, which are the engine's own.
- * flow_store_get: blob is malloc-like memory of the env, freed by the caller
+ * flow_store_find: blob is malloc-like memory of the env, freed by the caller
  * with env->free; NULL blobp: not wanted.  NOTFOUND when there is none.
- * flow_store_version changes whenever any definition of the database does.
+ * flow_store_version changes whenever any definition of the database does, and
+ * is another one for every load of any database.
  */
 extern FlowStatus flow_store_define(FlowDb *db, const char *name,
 									const void *blob, size_t blob_bytes,
@@ -461,6 +468,8 @@ extern FlowStatus flow_txbuf_delete_range(FlowTxBuf *buf, uint32_t store_id,
 										  uint32_t cid) FLOW_MUST_CHECK;
 
 extern size_t flow_txbuf_bytes(const FlowTxBuf *buf); /* memory in use */
+/* Has it anything that was not pushed? */
+extern bool flow_txbuf_pending(const FlowTxBuf *buf);
 
 /*
  * flow_txbuf_count / flow_txbuf_truncate
@@ -701,6 +710,9 @@ extern FlowStatus flow_scan_open(FlowDb *db, const FlowScanSpec *spec,
 extern FlowStatus flow_scan_next(FlowScan *scan, uint32_t want,
 								 const FlowVector **vecp) FLOW_MUST_CHECK;
 extern const FlowScanStats *flow_scan_stats(const FlowScan *scan);
+/* At what time a scan opened with that now judges expiry: later than now, if
+ * rows were purged up to then. */
+extern int64_t flow_judge_at(FlowDb *db, int64_t now);
 extern void flow_scan_close(FlowScan *scan); /* NULL is fine */
 
 /*
@@ -803,7 +815,8 @@ extern void flow_maintenance_cancel(FlowDb *db);
  *		the smallest one's size, or the two smallest.  *ranp: one ran.  Waits
  *		for a merge that another handle has under way.
  * flow_gc
- *		Drop the SSTables all of whose records have expired and hide nothing.
+ *		Drop the SSTables all of whose records have expired and hide nothing,
+ *		or that a settled range tombstone in memory hides as a whole.
  *		*purgedp: records in them.
  */
 extern FlowStatus flow_compact(FlowDb *db, uint32_t store_id,
@@ -854,6 +867,10 @@ extern uint64_t flow_oldest_unflushed(FlowDbShared *shared);
  * steps have failed since the last one that went well? */
 extern bool flow_has_frozen(FlowDbShared *shared);
 extern uint32_t flow_flush_failing(FlowDbShared *shared);
+
+/* The same number, and why the last of them failed; *error is of no meaning
+ * when the number is 0. */
+extern uint32_t flow_flush_error(FlowDb *db, FlowError *error);
 
 /* Kinds of calls whose time is measured. */
 typedef enum FlowLatencyKind
@@ -907,6 +924,9 @@ typedef struct FlowStats
 	uint64_t log_bytes; /* of live segments of the file log; else 0 */
 	uint64_t cache_bytes, cache_capacity; /* of the whole region */
 	uint64_t cache_hits, cache_misses;
+	uint64_t buffer_bytes,
+		buffer_capacity;				/* all write buffers of the region */
+	uint64_t meta_bytes, meta_capacity; /* and its metadata */
 	int64_t loaded_at, last_flush_at, last_merge_at, last_gc_at;
 	FlowLatency latency[FLOW_LATENCY_KINDS];
 } FlowStats;
@@ -927,9 +947,10 @@ extern FlowStatus flow_metrics_text(FlowEnv *env, const char *const *names,
 /* Records and bounds of one store, from metadata only: estimates for a planner. */
 typedef struct FlowStoreStats
 {
-	uint64_t records; /* versions, hidden ones included */
-	uint64_t bytes;	  /* raw keys and values */
-	uint64_t keys;	  /* distinct ones, roughly */
+	uint64_t records;	 /* versions, hidden ones included */
+	uint64_t bytes;		 /* raw keys and values */
+	uint64_t file_bytes; /* of its SSTables, on disk */
+	uint64_t keys;		 /* distinct ones, roughly */
 	uint32_t sstables;
 	bool has_ts; /* ts_min and ts_max are set */
 	int64_t ts_min;

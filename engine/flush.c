@@ -28,6 +28,7 @@
 #include "active.h"
 #include "drop.h"
 #include "keep.h"
+#include "reserve.h"
 #include "store.h"
 #include "version.h"
 
@@ -485,6 +486,7 @@ flush_memtable(Flush *f)
 	FLOW_TRY(FLOW_POINT(env, "flush-begin"));
 	FLOW_TRY(flowi_version_repair(db));
 	FLOW_TRY(settle_drops(db));
+	flowi_reserve_keep(env, db->dir, db->sh);
 	FLOW_TRY(flowi_edit_create(env, &f->edit));
 	FLOW_TRY(learn_fates(f));
 	FLOW_TRY(flowi_stores_add_new(db, f->edit));
@@ -567,7 +569,7 @@ publish(Flush *f, FlowFlushReport *report)
  * the next try has repaired the manifest.
  */
 static void
-abandon(Flush *f, FlowStatus st)
+abandon(Flush *f)
 {
 	FlowDbShared *sh = f->db->sh;
 	char path[FLOW_PATH_BYTES];
@@ -585,12 +587,25 @@ abandon(Flush *f, FlowStatus st)
 		if (!sh->manifest_failed)
 			(void) f->env->unlink(f->env, path);
 	}
-	if (st != FLOW_INTERRUPTED)
-	{
-		atomic_fetch_add(&sh->flush_failures, 1);
-		atomic_fetch_add(&sh->failing, 1);
-	}
 	flowi_version_end(f->db);
+}
+
+/* Tell who asks why. */
+static void
+note_failure(FlowDb *db, FlowStatus st)
+{
+	FlowDbShared *sh = db->sh;
+	const FlowError *err = flow_last_error();
+
+	if (st == FLOW_INTERRUPTED)
+		return;
+	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_EXCLUSIVE);
+	sh->flush_error = *err;
+	if (err->status != st)
+		sh->flush_error = (FlowError){.status = st};
+	db->env->lock_release(db->env, &sh->state_lock);
+	atomic_fetch_add(&sh->flush_failures, 1);
+	atomic_fetch_add(&sh->failing, 1);
 }
 
 /* Set busy and take the oldest frozen memtable, with a reference. */
@@ -623,7 +638,7 @@ static FlowStatus
 flush_step(FlowDb *db, FlowFlushReport *report)
 {
 	Flush f = {.db = db, .env = db->env};
-	int64_t start = db->env->now_us(db->env);
+	int64_t start = db->env->ticks_us(db->env);
 	FlowStatus st;
 
 	FLOW_TRY(begin(&f));
@@ -632,10 +647,13 @@ flush_step(FlowDb *db, FlowFlushReport *report)
 	{
 		publish(&f, report);
 		flowi_latency_add(&db->sh->latency[FLOW_LATENCY_FLUSH],
-						  db->env->now_us(db->env) - start);
+						  db->env->ticks_us(db->env) - start);
 	}
 	else
-		abandon(&f, st);
+	{
+		note_failure(db, st);
+		abandon(&f);
+	}
 	flowi_memtable_unref(f.env, f.mt);
 	flowi_edit_free(f.edit);
 	f.env->free(f.env, f.fates);
@@ -716,4 +734,17 @@ uint32_t
 flow_flush_failing(FlowDbShared *shared)
 {
 	return atomic_load(&shared->failing);
+}
+
+uint32_t
+flow_flush_error(FlowDb *db, FlowError *error)
+{
+	FlowDbShared *sh = db->sh;
+	uint32_t failing;
+
+	db->env->lock_acquire(db->env, &sh->state_lock, FLOW_LOCK_SHARED);
+	failing = atomic_load(&sh->failing);
+	*error = sh->flush_error;
+	db->env->lock_release(db->env, &sh->state_lock);
+	return failing;
 }

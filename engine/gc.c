@@ -1,15 +1,17 @@
 /*-------------------------------------------------------------------------
  * gc.c
- *	  Drop SSTables all of whose records have expired.
+ *	  Drop SSTables all of whose records have expired, or are hidden by a range
+ *	  tombstone in memory (cover.h).
  *
- * No file is read or written but the manifest.  A file with a tombstone, or
- * with expired rows over older ones that are not, is left to a merge: what
- * it hides would come to light.
+ * No file is read or written but the manifest, so this works on a full
+ * disk.  A file with a tombstone, or with expired rows over older ones that
+ * are not, is left to a merge: what it hides would come to light.
  *
  * Keeps: S5, S13.  Locks: L2, never during I/O.
  *-------------------------------------------------------------------------
  */
 #include "compact.h"
+#include "cover.h"
 #include "keep.h"
 
 #define CLAIM_TRIES 20 /* of flow_gc, while somebody merges the store */
@@ -21,6 +23,8 @@ typedef struct Gc
 	FlowEnv *env;
 	int64_t horizon;
 	bool patient;
+	FlowCover cover;
+	uint64_t expired; /* of the purged ones */
 	uint64_t purged;
 } Gc;
 
@@ -36,7 +40,8 @@ find_droppable(const Gc *gc, const FlowVersion *v, uint32_t store_id,
 
 	for (uint32_t i = 0; i < n && (drop || found == 0); i++)
 	{
-		if (!flowi_gc_droppable(v->sst + first, n, i, gc->horizon))
+		if (!flowi_gc_droppable(v->sst + first, n, i, gc->horizon) &&
+			!flowi_cover_hides(&gc->cover, v->sst[first + i]))
 			continue;
 		if (drop)
 			drop[found] = v->sst[first + i];
@@ -57,6 +62,7 @@ drop_files(Gc *gc, uint32_t store_id)
 	FlowSst **drop =
 		gc->env->alloc(gc->env, FLOW_MAX(v->nssts, 1) * sizeof(FlowSst *));
 	uint64_t records = 0;
+	uint64_t expired = 0;
 	uint32_t n;
 	FlowStatus st = FLOW_OK;
 
@@ -66,6 +72,10 @@ drop_files(Gc *gc, uint32_t store_id)
 	for (uint32_t i = 0; i < n; i++)
 	{
 		records += drop[i]->info.records;
+		/* a tombstone that hides it stays where it is */
+		if (flowi_cover_hides(&gc->cover, drop[i]))
+			continue;
+		expired += drop[i]->info.records;
 		flowi_keep_gone(gc->db->sh, drop[i]->info.seq_max);
 	}
 	if (n > 0)
@@ -73,6 +83,7 @@ drop_files(Gc *gc, uint32_t store_id)
 		FLOW_GOTO(flowi_version_repair(gc->db));
 		FLOW_GOTO(flowi_version_replace(gc->db, NULL, 0, drop, n));
 		gc->purged += records;
+		gc->expired += expired;
 	}
 out:
 	gc->env->free(gc->env, drop);
@@ -143,6 +154,7 @@ collect_all(Gc *gc, const FlowVersion *v)
 		uint32_t store_id = v->sst[i]->info.store_id;
 
 		FLOW_TRY(gc->env->poll(gc->env));
+		FLOW_TRY(flowi_cover_store(&gc->cover, store_id));
 		if (find_droppable(gc, v, store_id, NULL) > 0)
 			FLOW_TRY(collect_store(gc, store_id));
 	}
@@ -161,13 +173,16 @@ flowi_gc(FlowDb *db, bool patient, uint64_t *purgedp)
 	gc.env->lock_acquire(gc.env, &sh->state_lock, FLOW_LOCK_SHARED);
 	v = flowi_version_pin(sh);
 	gc.env->lock_release(gc.env, &sh->state_lock);
-	st = collect_all(&gc, v);
+	st = flowi_cover_begin(&gc.cover, db);
+	if (st == FLOW_OK)
+		st = collect_all(&gc, v);
+	flowi_cover_end(&gc.cover);
 	flowi_version_unref(gc.env, db->dir, v);
 	if (gc.purged > 0 || patient)
 	{
 		atomic_fetch_add(&sh->gc_runs, 1);
 		atomic_fetch_add(&sh->purged, gc.purged);
-		atomic_fetch_add(&sh->records_expired, gc.purged);
+		atomic_fetch_add(&sh->records_expired, gc.expired);
 		atomic_store(&sh->last_gc_at, gc.env->now_us(gc.env));
 	}
 	if (gc.purged > 0)

@@ -12,10 +12,25 @@
 #include "judge.h"
 
 int64_t
-flowi_judge_begin(FlowDbShared *sh, int64_t now, int32_t *placep)
+flowi_judge_at(FlowEnv *env, FlowDbShared *sh, int64_t now)
 {
-	int64_t purged;
+	int64_t purged = atomic_load(&sh->purge_horizon);
+	int64_t clock;
 
+	if (purged <= now)
+		return now;
+	clock = env->now_us(env);
+	while (purged > clock)
+	{
+		if (atomic_compare_exchange_weak(&sh->purge_horizon, &purged, clock))
+			purged = clock;
+	}
+	return FLOW_MAX(now, purged);
+}
+
+int64_t
+flowi_judge_begin(FlowEnv *env, FlowDbShared *sh, int64_t now, int32_t *placep)
+{
 	*placep = FLOW_JUDGE_MORE;
 	for (int32_t i = 0; i < FLOW_JUDGES && *placep == FLOW_JUDGE_MORE; i++)
 	{
@@ -27,8 +42,7 @@ flowi_judge_begin(FlowDbShared *sh, int64_t now, int32_t *placep)
 	}
 	if (*placep == FLOW_JUDGE_MORE)
 		atomic_fetch_add(&sh->judges_more, 1);
-	purged = atomic_load(&sh->purge_horizon);
-	return FLOW_MAX(now, purged);
+	return flowi_judge_at(env, sh, now);
 }
 
 void

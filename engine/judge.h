@@ -22,9 +22,18 @@
  * flowi_judge_end: FLOW_JUDGE_NONE is fine, and what *placep is afterwards.
  * flowi_judge_least: of all that are entered; INT64_MAX when none is.
  */
-extern int64_t flowi_judge_begin(FlowDbShared *sh, int64_t now,
+extern int64_t flowi_judge_begin(FlowEnv *env, FlowDbShared *sh, int64_t now,
 								 int32_t *placep);
 extern void flowi_judge_end(FlowDbShared *sh, int32_t *placep);
 extern int64_t flowi_judge_least(const FlowDbShared *sh);
+
+/*
+ * flowi_judge_at
+ *		At what time who wants to judge at now has to: later, when rows were
+ *		purged up to then.  A purge_horizon that is yet to come is from before
+ *		the clock was set back; left alone it would hide for as long what is
+ *		written from now on, so it is taken back to the clock.
+ */
+extern int64_t flowi_judge_at(FlowEnv *env, FlowDbShared *sh, int64_t now);
 
 #endif /* FLOW_JUDGE_H */

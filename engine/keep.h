@@ -103,8 +103,9 @@ extern bool flowi_keep_same(const FlowKeeper *k, const FlowRec *rec);
 /*
  * flowi_keep_horizon
  *		The time up to which expired records may go: env's expire_horizon,
- *		published in sh->purge_horizon, which never goes back, and then asked
- *		for once more: the lesser answer counts.
+ *		published in sh->purge_horizon, which goes back only when the clock was
+ *		set back (judge.h), and then asked for once more: the lesser answer
+ *		counts.
  *		A reader judges expiry at no earlier time than sh->purge_horizon, read
  *		after it has told its host its own time.
  */

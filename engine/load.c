@@ -36,6 +36,7 @@
 #include "configure.h"
 #include "drop.h"
 #include "history.h"
+#include "reserve.h"
 #include "sst_format.h"
 #include "store.h"
 #include "trash.h"
@@ -382,6 +383,7 @@ load_all(Load *load)
 
 		(void) st; /* flowi_version_repair tries again */
 	}
+	flowi_reserve_keep(env, load->dir, load->sh);
 	return FLOW_OK;
 }
 
@@ -414,7 +416,8 @@ flow_load(FlowEnv *env, const char *dir, const FlowOptions *opts,
 						  "memtable_bytes and block_bytes must not be 0");
 	sh = flowi_region_alloc(env, sizeof(*sh));
 	if (sh == NULL)
-		return flowi_fail(FLOW_NOMEM, "out of shared memory");
+		return flowi_fail(FLOW_NOMEM, "out of shared memory for a database");
+	atomic_init(&sh->refs, 1);
 	env->lock_init(env, &sh->write_lock, FLOW_RANK_WRITE);
 	env->lock_init(env, &sh->state_lock, FLOW_RANK_STATE);
 	sh->options = *opts;
@@ -422,6 +425,8 @@ flow_load(FlowEnv *env, const char *dir, const FlowOptions *opts,
 	sh->next_store_id = 1;
 	flowi_configure_init(env, sh);
 	sh->cache_space = flowi_cache_new_space(env);
+	/* what somebody knows of another load, or database, is no match */
+	atomic_init(&sh->store_version, sh->cache_space << 32);
 	sh->loaded_at = env->now_us(env);
 	atomic_store(&sh->oldest_unflushed, UINT64_MAX);
 	atomic_store(&sh->purge_horizon, INT64_MIN);

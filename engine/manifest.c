@@ -164,7 +164,7 @@ remove_old(FlowEnv *env, const char *dir, uint64_t number)
 	char *path;
 
 	if (number <= 1 ||
-		(env->keep_files && env->keep_files(env, env->now_us(env))))
+		(env->keep_files && env->keep_files(env, env->ticks_us(env))))
 		return;
 	path = index_path(env, dir, false, MANIFEST_PREFIX, number - 1);
 	if (path)

@@ -25,25 +25,9 @@
  */
 #include "common.h"
 
-#include "memtable.h"
+#include "memtable_impl.h"
 
 #define RANDOM_SEED 0x9e3779b9u
-
-struct FlowMemNode
-{
-	int64_t ts;
-	uint32_t store_id;
-	uint16_t key_bytes;
-	uint8_t op;
-	uint8_t height;
-	FlowTxn *txn; /* directory entry: sequence, transaction */
-	int64_t expire_at;
-	uint64_t value_bytes;
-	/* level 0 chains the staged nodes of a batch until they are linked */
-	_Atomic(FlowMemNode *) next[];
-};
-
-_Static_assert(FLOW_MAX_KEY <= UINT16_MAX, "key_bytes is 16 bits wide");
 
 /* The directory entries of one batch. */
 struct FlowTxnBlock
@@ -52,65 +36,6 @@ struct FlowTxnBlock
 	uint64_t ntxns;
 	FlowTxn txns[];
 };
-
-static const uint8_t *
-node_key(const FlowMemNode *node)
-{
-	return (const uint8_t *) &node->next[node->height];
-}
-
-static const uint8_t *
-node_value(const FlowMemNode *node)
-{
-	return node_key(node) + node->key_bytes;
-}
-
-/* ---------------------------------------------------------- positions */
-
-/*
- * A place between nodes.  edge -1 and 1: before the first and behind the
- * last node of the store; 0: before the newest version of (key, ts) that has
- * a sequence <= seq.  Sequences are > 0: 0 is behind all versions.
- */
-typedef struct Place
-{
-	uint32_t store_id;
-	int edge;
-	const uint8_t *key;
-	uint32_t key_bytes;
-	int64_t ts;
-	uint64_t seq;
-} Place;
-
-/* Where node stands, or where its identity begins. */
-static Place
-place_of(const FlowMemNode *node, uint64_t seq)
-{
-	return (Place){.store_id = node->store_id,
-				   .edge = 0,
-				   .key = node_key(node),
-				   .key_bytes = node->key_bytes,
-				   .ts = node->ts,
-				   .seq = seq};
-}
-
-static bool
-node_before(const FlowMemNode *node, const Place *place)
-{
-	int c;
-
-	if (node->store_id != place->store_id)
-		return node->store_id < place->store_id;
-	if (place->edge != 0)
-		return place->edge > 0;
-	c = flowi_key_cmp(node_key(node), node->key_bytes, place->key,
-					  place->key_bytes);
-	if (c != 0)
-		return c < 0;
-	if (node->ts != place->ts)
-		return node->ts < place->ts;
-	return node->txn->seq_first > place->seq;
-}
 
 static bool
 same_identity(const FlowMemNode *a, const FlowMemNode *b)
@@ -121,24 +46,6 @@ same_identity(const FlowMemNode *a, const FlowMemNode *b)
 }
 
 /* ------------------------------------------------------------ searching */
-
-/*
- * For each level the last node before a place, NULL for the list's head.
- * Any nodes before the place make a valid start; the nearer the cheaper.
- * Zeroed, it is at the head.
- */
-typedef struct Splice
-{
-	FlowMemNode *prev[FLOW_SKIP_HEIGHT];
-} Splice;
-
-/* What follows prev (NULL: the head) on a level. */
-static FlowMemNode *
-next_of(FlowMemtable *mt, FlowMemNode *prev, uint32_t level)
-{
-	return atomic_load_explicit(prev ? &prev->next[level] : &mt->head[level],
-								memory_order_acquire);
-}
 
 /*
  * Set levels level - 1 .. 0 of the splice for place; those from level up are
@@ -169,9 +76,8 @@ descend(FlowMemtable *mt, Splice *splice, uint32_t level, const Place *place)
 	return beyond;
 }
 
-/* Set the splice for place, from the head; returns the node behind place. */
-static FlowMemNode *
-find(FlowMemtable *mt, Splice *splice, const Place *place)
+FlowMemNode *
+memtable_find(FlowMemtable *mt, Splice *splice, const Place *place)
 {
 	memset(splice, 0, sizeof(*splice));
 	return descend(mt, splice,
@@ -435,9 +341,8 @@ flowi_memtable_unstage(FlowEnv *env, FlowMemtable *mt)
 	flowi_arena_rewind(env, &mt->arena, mt->staged_mark);
 }
 
-/* Link node right behind the splice and move the splice onto it. */
-static void
-link_node(FlowMemtable *mt, Splice *splice, FlowMemNode *node)
+void
+memtable_link_node(FlowMemtable *mt, Splice *splice, FlowMemNode *node)
 {
 	/* from the bottom: who sees a node on a level can descend from it */
 	for (uint32_t level = 0; level < node->height; level++)
@@ -456,14 +361,39 @@ link_node(FlowMemtable *mt, Splice *splice, FlowMemNode *node)
 		atomic_store_explicit(&mt->height, node->height, memory_order_relaxed);
 }
 
-void
-flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end)
+/* Link the chain of staged nodes; returns how many. */
+static uint64_t
+link_all(FlowMemtable *mt, FlowMemNode *node)
 {
-	FlowTxnBlock *block = mt->staged_txns;
-	FlowMemNode *node = mt->staged;
 	FlowTxn *step = NULL;
 	Splice splice;
 	uint64_t linked = 0;
+
+	while (node != NULL)
+	{
+		FlowMemNode *following =
+			atomic_load_explicit(&node->next[0], memory_order_relaxed);
+		Place place = place_of(node, node->txn->seq_first);
+
+		/* keys rise inside a step; another step begins anywhere */
+		if (node->txn != step)
+			memtable_find(mt, &splice, &place);
+		else
+			advance(mt, &splice, &place);
+		step = node->txn;
+		memtable_link_node(mt, &splice, node);
+		linked++;
+		node = following;
+	}
+	return linked;
+}
+
+void
+flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end,
+					FlowMemAim *aim)
+{
+	FlowTxnBlock *block = mt->staged_txns;
+	uint64_t linked = 1;
 
 	FLOW_ASSERT(start > 0 && end > start);
 	for (uint64_t i = 0; i < block->ntxns; i++)
@@ -478,22 +408,10 @@ flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end)
 	atomic_store_explicit(&mt->txn_head, block, memory_order_release);
 	if (mt->staged_tombs != NULL)
 		flowi_memtomb_link(mt);
-	while (node != NULL)
-	{
-		FlowMemNode *following =
-			atomic_load_explicit(&node->next[0], memory_order_relaxed);
-		Place place = place_of(node, node->txn->seq_first);
-
-		/* keys rise inside a step; another step begins anywhere */
-		if (node->txn != step)
-			find(mt, &splice, &place);
-		else
-			advance(mt, &splice, &place);
-		step = node->txn;
-		link_node(mt, &splice, node);
-		linked++;
-		node = following;
-	}
+	if (aim != NULL && aim->mt == mt)
+		memtable_link_aimed(mt, aim, mt->staged);
+	else
+		linked = link_all(mt, mt->staged);
 	mt->staged = NULL;
 	mt->staged_txns = NULL;
 	atomic_fetch_add_explicit(&mt->records, linked, memory_order_relaxed);
@@ -527,7 +445,7 @@ flowi_memtable_next_store(FlowMemtable *mt, uint32_t from, uint32_t *store_idp)
 	FlowMemNode *node;
 	Splice splice;
 
-	node = find(mt, &splice, &place);
+	node = memtable_find(mt, &splice, &place);
 	*store_idp = flowi_memtomb_next_store(mt, from);
 	if (node != NULL && (*store_idp == 0 || node->store_id < *store_idp))
 		*store_idp = node->store_id;
@@ -547,7 +465,7 @@ flowi_memtable_since(FlowMemtable *mt, const FlowSince *q)
 
 	if (!q->no_tombs && flowi_memtomb_since(mt, q))
 		return true;
-	node = find(mt, &splice, &place);
+	node = memtable_find(mt, &splice, &place);
 	while (node != NULL && node->txn->seq_first >= q->from &&
 		   node->store_id == q->store_id && node->ts == q->ts &&
 		   flowi_key_cmp(node_key(node), node->key_bytes, q->key,
@@ -632,7 +550,7 @@ mem_seek_forward(FlowIter *base, const FlowSeek *to)
 	Place place = seek_place(it, to, false);
 	Splice splice;
 
-	return mem_show(it, find(it->mt, &splice, &place));
+	return mem_show(it, memtable_find(it->mt, &splice, &place));
 }
 
 /*
@@ -657,7 +575,7 @@ mem_seek_reverse(FlowIter *base, const FlowSeek *to)
 	MemIter *it = (MemIter *) base;
 	Place place = seek_place(it, to, true);
 
-	find(it->mt, &it->splice, &place);
+	memtable_find(it->mt, &it->splice, &place);
 	return step_back(it);
 }
 

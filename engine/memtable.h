@@ -68,6 +68,43 @@ extern FlowMemtable *flowi_memtable_create(FlowEnv *env);
 extern void flowi_memtable_ref(FlowMemtable *mt);
 extern void flowi_memtable_unref(FlowEnv *env, FlowMemtable *mt);
 
+/* For each level the last node before a place. */
+typedef struct FlowMemSplice
+{
+	FlowMemNode *prev[FLOW_SKIP_HEIGHT];
+} FlowMemSplice;
+
+/*
+ * Where a batch of one row goes, found before its writer has the write lock
+ * (memaim.c): others link their rows meanwhile, which moves it by some steps at
+ * most.
+ */
+typedef struct FlowMemAim
+{
+	const FlowMemtable *mt; /* NULL: nothing was found */
+	uint32_t levels;		/* of the splice that are set */
+	FlowMemNode **trail;	/* FLOW_TRAIL_LEVELS: to remember it; or NULL */
+	FlowMemSplice splice;
+} FlowMemAim;
+
+/* Where a handle's last rows went, by key: private to it. */
+typedef struct FlowMemTrail FlowMemTrail;
+#define FLOW_TRAIL_LEVELS 3
+
+/*
+ * flowi_memtable_aim
+ *		Find where the batch's row goes, for flowi_memtable_link; of other
+ *		batches nothing.  The caller holds a reference until that; no lock
+ *		is needed.  *trailp: NULL at first; it and the aim are used by nobody
+ *		else meanwhile.
+ * flowi_memtrail_free: NULL is fine.
+ */
+extern void flowi_memtable_aim(FlowEnv *env, FlowMemtable *mt,
+							   const FlowBatchHeader *hdr,
+							   const uint8_t *payload, FlowMemTrail **trailp,
+							   FlowMemAim *aim);
+extern void flowi_memtrail_free(FlowEnv *env, FlowMemTrail *trail);
+
 /*
  * flowi_memtable_stage
  *		Copy a decoded, checked batch record (batch.h) into staged nodes.
@@ -76,13 +113,15 @@ extern void flowi_memtable_unref(FlowEnv *env, FlowMemtable *mt);
  *		it.  Write lock held.
  * flowi_memtable_unstage: give a staged batch up.
  * flowi_memtable_link: make it visible with the sequences start, start + 1,
- *		.. by step; cannot fail.
+ *		.. by step; cannot fail.  aim: of this batch, maybe of another
+ *		memtable; or NULL.
  */
 extern FlowStatus flowi_memtable_stage(FlowEnv *env, FlowMemtable *mt,
 									   const FlowBatchHeader *hdr,
 									   const uint8_t *payload) FLOW_MUST_CHECK;
 extern void flowi_memtable_unstage(FlowEnv *env, FlowMemtable *mt);
-extern void flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end);
+extern void flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end,
+								FlowMemAim *aim);
 
 /* Call fn for each directory entry of linked batches, in no particular order.
  * The caller holds a reference; a writer may be at work. */

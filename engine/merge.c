@@ -172,6 +172,16 @@ flowi_merge_top(FlowMerge *m, FlowMergeSource **srcp)
 	return FLOW_END;
 }
 
+const FlowMergeSource *
+flowi_merge_second(FlowMerge *m)
+{
+	if (m->n < 2)
+		return NULL;
+	if (m->second == 0)
+		m->second = lesser_child(m, 0);
+	return m->heap[m->second];
+}
+
 /* The top's source was moved, with that result. */
 static FlowStatus
 after_move(FlowMerge *m, FlowStatus st)

@@ -47,6 +47,9 @@ extern void flowi_merge_add(FlowMerge *m, FlowMergeSource *src);
 /* The source of the next version, opened; FLOW_END when none is left.  After
  * an error the merge can only be reset. */
 extern FlowStatus flowi_merge_top(FlowMerge *m, FlowMergeSource **srcp);
+/* The source that is next when the top ends; NULL: there is none.  It may
+ * stand for its rows by a floor. */
+extern const FlowMergeSource *flowi_merge_second(FlowMerge *m);
 /* Step over the top's version. */
 extern FlowStatus flowi_merge_next(FlowMerge *m);
 

@@ -69,6 +69,11 @@ cache_hit_ratio(const FlowStats *s, uint64_t *part, uint64_t *whole)
 		.name = what, .help = text, .kind = GAUGE, .form = FORM_U32, \
 		AT(member)                                                   \
 	}
+#define REGION(what, member, text)                                   \
+	{                                                                \
+		.name = what, .help = text, .kind = GAUGE, .form = FORM_U64, \
+		.of_region = true, AT(member)                                \
+	}
 #define TIME(what, member, text)                                         \
 	{                                                                    \
 		.name = what, .help = text, .kind = GAUGE, .form = FORM_SECONDS, \
@@ -146,24 +151,22 @@ static const Metric metrics[] = {
 		"Transactions in SSTables whose fate is not known."),
 	U32("stores", stores, "Stores."),
 	U64("wal_bytes", log_bytes, "Bytes of live segments of the file log."),
-	{.name = "cache_bytes",
-	 .help = "Bytes in the block cache.",
-	 .kind = GAUGE,
-	 .form = FORM_U64,
-	 .of_region = true,
-	 AT(cache_bytes)},
-	{.name = "cache_capacity_bytes",
-	 .help = "Size of the block cache.",
-	 .kind = GAUGE,
-	 .form = FORM_U64,
-	 .of_region = true,
-	 AT(cache_capacity)},
+	REGION("cache_bytes", cache_bytes, "Bytes in the block cache."),
+	REGION("cache_capacity_bytes", cache_capacity, "Size of the block cache."),
 	{.name = "cache_hit_ratio",
 	 .help = "Hits for each look into the block cache.",
 	 .kind = GAUGE,
 	 .form = FORM_RATIO,
 	 .of_region = true,
 	 .ratio = cache_hit_ratio},
+	REGION("write_buffer_bytes", buffer_bytes,
+		   "Bytes of all write buffers in use."),
+	REGION("write_buffer_capacity_bytes", buffer_capacity,
+		   "Size of all write buffers."),
+	REGION("metadata_bytes", meta_bytes,
+		   "Bytes of metadata in shared memory in use."),
+	REGION("metadata_capacity_bytes", meta_capacity,
+		   "Size of the metadata in shared memory."),
 	{.name = "uptime_seconds",
 	 .help = "Time since the load.",
 	 .kind = GAUGE,

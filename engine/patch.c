@@ -12,6 +12,7 @@
 #include "embed.h"
 
 #include "active.h"
+#include "judge.h"
 #include "scan.h"
 #include "since.h"
 
@@ -60,9 +61,8 @@ attempt(FlowDb *db, FlowSince *row, const void *value, size_t value_bytes,
 		const FlowWriteOptions *opts, FlowScan **scanp, const FlowVector **vecp)
 {
 	int64_t now = db->env->now_us(db->env);
-	int64_t purged = atomic_load(&db->sh->purge_horizon);
 	FlowScanSpec spec = {.store_id = row->store_id,
-						 .now = FLOW_MAX(now, purged)};
+						 .now = flowi_judge_at(db->env, db->sh, now)};
 	const FlowVector *vec;
 
 	/* the get takes its own later, so what is missed here is looked at twice */

@@ -5,7 +5,9 @@
  * An id is never used again for other content while the database is loaded,
  * so an open reader stays right for as long as anybody wants the file.  The
  * cap bounds file descriptors, not correctness: when everything is pinned,
- * the cache grows beyond it and shrinks at the releases.
+ * the cache grows beyond it and shrinks at the releases.  The list has those
+ * that are not pinned, so that a scan of thousands of files does not look
+ * through all it has open for each further one.
  *-------------------------------------------------------------------------
  */
 #include "readers.h"
@@ -68,18 +70,13 @@ close_reader(FlowReaderCache *cache, FlowReader *r)
 	cache->count--;
 }
 
-/* Close the least recently used ones that are not pinned, down to keep. */
+/* Close the least recently used ones, down to keep; those that are pinned are
+ * not in the list. */
 static void
 shrink(FlowReaderCache *cache, uint32_t keep)
 {
-	FlowReader *newer;
-
-	for (FlowReader *r = cache->oldest; r && cache->count > keep; r = newer)
-	{
-		newer = r->newer;
-		if (r->pins == 0)
-			close_reader(cache, r);
-	}
+	while (cache->oldest && cache->count > keep)
+		close_reader(cache, cache->oldest);
 }
 
 FlowStatus
@@ -154,12 +151,8 @@ flowi_readers_acquire(FlowReaderCache *cache, const FlowSst *sst,
 			shrink(cache, cache->capacity - 1);
 		FLOW_TRY(open_reader(cache, sst, &r));
 	}
-	else if (r != cache->newest)
-	{
+	if (r->pins++ == 0)
 		lru_unlink(cache, r);
-		lru_push(cache, r);
-	}
-	r->pins++;
 	*readerp = r;
 	return FLOW_OK;
 }
@@ -168,7 +161,8 @@ void
 flowi_readers_release(FlowReaderCache *cache, FlowReader *r)
 {
 	FLOW_ASSERT(r->pins > 0);
-	r->pins--;
+	if (--r->pins == 0)
+		lru_push(cache, r);
 	/* with no pin no lookup is under way.  What it has decoded stays, but
 	 * nothing of the block cache is pinned. */
 	if (r->pins == 0 && r->get_iter)
@@ -228,7 +222,7 @@ flowi_readers_retain(FlowReaderCache *cache, const FlowVersion *v)
 	for (FlowReader *r = cache->oldest; r; r = newer)
 	{
 		newer = r->newer;
-		if (r->pins == 0 && !version_has(v, r->id))
+		if (!version_has(v, r->id))
 			close_reader(cache, r);
 	}
 }

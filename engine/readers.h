@@ -38,7 +38,7 @@ typedef struct FlowReader
 	uint64_t id;
 	uint32_t pins;
 	struct FlowReader *chain;		  /* hash bucket */
-	struct FlowReader *newer, *older; /* LRU list */
+	struct FlowReader *newer, *older; /* LRU list, when not pinned */
 } FlowReader;
 
 /* dir is borrowed and must outlive the cache; space: of the block cache. */

@@ -26,14 +26,17 @@ flowi_record_kind(const void *rec, size_t rec_bytes, FlowRecordKind *kindp)
 
 	FLOW_CHECK_DATA(rec_bytes >= RECORD_PREFIX_BYTES, "log record of %zu bytes",
 					rec_bytes);
-	FLOW_CHECK_DATA(p[0] >= FLOW_RECORD_BATCH && p[0] <= FLOW_RECORD_DROP,
-					"log record of unknown kind %u", p[0]);
+	FLOW_CHECK_DATA(p[0] != 0, "log record without a kind");
+	if (p[0] > FLOW_RECORD_DROP)
+		return flowi_fail(FLOW_MISMATCH,
+						  "log record of kind %u, this build knows %u", p[0],
+						  FLOW_RECORD_DROP);
 	*kindp = (FlowRecordKind) p[0];
 	return FLOW_OK;
 }
 
-/* Another version is MISMATCH: the bytes may be good, this build cannot
- * tell. */
+/* Another version is MISMATCH, like a higher kind: the bytes may be good,
+ * this build cannot tell. */
 FlowStatus
 flowi_record_prefix(const void *rec, size_t rec_bytes, FlowRecordKind want,
 					unsigned version, unsigned *flagsp)

@@ -33,6 +33,7 @@
 #define META_MIN_PAGES 4u
 #define META_RESERVE 16u /* one page in so many is kept for the reserve */
 #define NO_PAGE UINT32_MAX
+#define PROMISE_BYTES 1024u /* to a store, for an SSTable and its lists */
 #define CACHE_LINE 64u
 
 typedef enum PageKind
@@ -76,6 +77,7 @@ struct FlowRegion
 	uint32_t chunk_hint;			/* no free chunk below */
 	uint32_t page_hint;				/* no free page below */
 	uint64_t meta_used;				/* bytes, rounded to slots and pages */
+	uint64_t promised;				/* to stores, of what is not used */
 	uint32_t partial[META_CLASSES]; /* first page with a free slot */
 };
 
@@ -168,6 +170,8 @@ flow_region_init(FlowEnv *env, void *base, size_t size, size_t write_bytes,
 	for (unsigned cls = 0; cls < META_CLASSES; cls++)
 		region->partial[cls] = NO_PAGE;
 	env->lock_init(env, &region->lock, FLOW_RANK_REGION);
+	FLOW_FORBID(region->meta_base, l.npages * META_PAGE_BYTES);
+	FLOW_FORBID(region->chunk_base, l.nchunks * FLOW_CHUNK_BYTES);
 	*regionp = region;
 	return FLOW_OK;
 }
@@ -267,6 +271,7 @@ flowi_region_chunks_alloc(FlowEnv *env, uint32_t nchunks)
 {
 	FlowRegion *region = env->region;
 	uint32_t first = region->nchunks;
+	uint8_t *p;
 
 	FLOW_ASSERT(nchunks > 0);
 	env->lock_acquire(env, &region->lock, FLOW_LOCK_EXCLUSIVE);
@@ -283,7 +288,9 @@ flowi_region_chunks_alloc(FlowEnv *env, uint32_t nchunks)
 	env->lock_release(env, &region->lock);
 	if (first >= region->nchunks)
 		return NULL;
-	return region->chunk_base + (size_t) first * FLOW_CHUNK_BYTES;
+	p = region->chunk_base + (size_t) first * FLOW_CHUNK_BYTES;
+	FLOW_PERMIT(p, (size_t) nchunks * FLOW_CHUNK_BYTES);
+	return p;
 }
 
 /* Are these chunks of ours, and all in use? */
@@ -317,6 +324,7 @@ flowi_region_chunks_free(FlowEnv *env, void *base, uint32_t nchunks)
 
 		for (uint32_t i = first; i < first + nchunks; i++)
 			region->chunk_bits[i / 64] &= ~(UINT64_C(1) << (i % 64));
+		FLOW_FORBID(base, (size_t) nchunks * FLOW_CHUNK_BYTES);
 		region->chunks_used -= nchunks;
 		region->chunk_hint = FLOW_MIN(region->chunk_hint, first);
 	}
@@ -468,9 +476,11 @@ meta_alloc(FlowEnv *env, size_t size, uint32_t npages)
 	else
 		p = run_alloc(region, size, npages);
 	env->lock_release(env, &region->lock);
-	if (p != NULL)
-		memset(p, 0, size); /* ours already: no need to hold the lock */
-	return p;
+	if (p == NULL)
+		return NULL;
+	/* ours already: no need to hold the lock */
+	FLOW_PERMIT(p, size);
+	return memset(p, 0, size);
 }
 
 void *
@@ -485,6 +495,29 @@ flowi_region_alloc_reserve(FlowEnv *env, size_t size)
 	return meta_alloc(env, size, env->region->npages);
 }
 
+void
+flowi_region_promise(FlowEnv *env, int n)
+{
+	FlowRegion *region = env->region;
+
+	env->lock_acquire(env, &region->lock, FLOW_LOCK_EXCLUSIVE);
+	region->promised += (uint64_t) (int64_t) n * PROMISE_BYTES;
+	env->lock_release(env, &region->lock);
+}
+
+bool
+flowi_region_has_room(FlowEnv *env, size_t size)
+{
+	FlowRegion *region = env->region;
+	uint64_t usual = (uint64_t) region->nusual * META_PAGE_BYTES;
+	uint64_t taken;
+
+	env->lock_acquire(env, &region->lock, FLOW_LOCK_SHARED);
+	taken = region->meta_used + region->promised;
+	env->lock_release(env, &region->lock);
+	return taken + size + PROMISE_BYTES <= usual;
+}
+
 /* Give a slot back; false when it is not one in use. */
 static bool
 slot_free(FlowRegion *region, uint32_t page_no, uint32_t off)
@@ -497,6 +530,7 @@ slot_free(FlowRegion *region, uint32_t page_no, uint32_t off)
 	if (off % bytes != 0 || (page->slots[slot / 64] & bit) == 0)
 		return false;
 	page->slots[slot / 64] &= ~bit;
+	FLOW_FORBID((uint8_t *) page_address(region, page_no) + off, bytes);
 	region->meta_used -= bytes;
 	if (page->used-- == META_PAGE_BYTES / bytes)
 		list_push(region, page_no);
@@ -518,6 +552,7 @@ run_free(FlowRegion *region, uint32_t first, uint32_t off)
 		return false;
 	for (uint32_t i = 0; i < n; i++)
 		region->pages[first + i].kind = PAGE_FREE;
+	FLOW_FORBID(page_address(region, first), (size_t) n * META_PAGE_BYTES);
 	region->meta_used -= (uint64_t) n * META_PAGE_BYTES;
 	region->page_hint = FLOW_MIN(region->page_hint, first);
 	return true;

@@ -27,6 +27,17 @@ extern void *flowi_region_alloc(FlowEnv *env, size_t size);
 extern void *flowi_region_alloc_reserve(FlowEnv *env, size_t size);
 extern void flowi_region_free(FlowEnv *env, void *p); /* NULL is fine */
 
+/*
+ * flowi_region_promise
+ *		There are n stores more, or less.  Each needs room for an SSTable when
+ *		its memtable is flushed.
+ * flowi_region_has_room
+ *		Is there room for a new store's definition, and still for an SSTable of
+ *		each store then?
+ */
+extern void flowi_region_promise(FlowEnv *env, int n);
+extern bool flowi_region_has_room(FlowEnv *env, size_t size);
+
 /* What there is in all; constant, no lock. */
 extern uint64_t flowi_region_chunk_total(const FlowEnv *env); /* bytes */
 extern uint64_t flowi_region_meta_total(const FlowEnv *env);  /* bytes */

@@ -27,7 +27,6 @@
 #define ROWS_MIN_BYTES ((size_t) 8 << 10)
 #define ROWS_MAX_BYTES ((size_t) 1 << 20)	 /* grown to; a row may need more */
 #define ROWS_KEEP_BYTES ((size_t) 256 << 10) /* by a closed scan */
-#define FILL_BYTES ((size_t) 2 << 20)		 /* of rows that end a fill */
 #define TOMBS_KEEP 256						 /* by a closed scan */
 
 #define CALLS_SAMPLED 16u /* the time of one in so many calls is taken */
@@ -162,7 +161,6 @@ flowi_scan_free_spare(FlowDb *db)
 FlowStatus
 flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 {
-	int64_t purged = atomic_load(&db->sh->purge_horizon);
 	FlowScan *s;
 	FlowStatus st;
 
@@ -174,7 +172,7 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s->spec = *spec;
 	/* rows that expired before then may be gone already (keep.h) */
 	if (spec->now != INT64_MIN)
-		s->spec.now = FLOW_MAX(spec->now, purged);
+		s->spec.now = flowi_judge_at(db->env, db->sh, spec->now);
 	s->ended = false;
 	s->failed = FLOW_OK;
 	s->has_pos = false;
@@ -218,8 +216,14 @@ flow_scan_open(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s = *scanp;
 	/* a lookup is over at once, a scan may stay open */
 	if (spec->now != INT64_MIN && db->env->expire_horizon == NULL)
-		s->spec.now = flowi_judge_begin(db->sh, spec->now, &s->judge);
+		s->spec.now = flowi_judge_begin(db->env, db->sh, spec->now, &s->judge);
 	return FLOW_OK;
+}
+
+int64_t
+flow_judge_at(FlowDb *db, int64_t now)
+{
+	return flowi_judge_at(db->env, db->sh, now);
 }
 
 void
@@ -315,6 +319,17 @@ add_row_block(FlowScan *s, size_t n)
 }
 
 FlowStatus
+flowi_scan_room(FlowScan *s, size_t n, uint8_t **pp)
+{
+	if (s->rows == NULL || n > s->rows->cap - s->rows_used)
+		FLOW_TRY(add_row_block(s, n));
+	*pp = s->rows->data + s->rows_used;
+	s->rows_used += n;
+	s->fill_bytes += n;
+	return FLOW_OK;
+}
+
+FlowStatus
 flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec)
 {
 	FlowVector *vec = &s->vec;
@@ -323,12 +338,7 @@ flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec)
 	size_t value_bytes = s->spec.keys_only ? 0 : rec->value_bytes;
 	uint8_t *p;
 
-	if (s->rows == NULL ||
-		key_bytes + value_bytes > s->rows->cap - s->rows_used)
-		FLOW_TRY(add_row_block(s, key_bytes + value_bytes));
-	p = s->rows->data + s->rows_used;
-	s->rows_used += key_bytes + value_bytes;
-	s->fill_bytes += key_bytes + value_bytes;
+	FLOW_TRY(flowi_scan_room(s, key_bytes + value_bytes, &p));
 	if (s->row_key == NULL)
 	{
 		memcpy(p, rec->key, key_bytes);
@@ -503,9 +513,10 @@ pass_hidden(FlowScan *s, const FlowSource *top)
 	return flowi_merge_skip(&s->merge, end ? NULL : &to);
 }
 
-/* The top's version is the row, unless a range tombstone hides it. */
+/* The top's version is the row, unless a range tombstone hides it.  want: how
+ * many the vector is to have at most. */
 static FlowStatus
-take_row(FlowScan *s, const FlowSource *top)
+take_row(FlowScan *s, FlowSource *top, uint32_t want)
 {
 	const FlowRec *rec = top->base.cur;
 	bool hidden = false;
@@ -517,12 +528,14 @@ take_row(FlowScan *s, const FlowSource *top)
 	FLOW_TRY(flowi_scan_emit(s, top->kind, rec));
 	s->resolved = true;
 	s->hidden_run = 0;
+	if (top->kind == FLOW_SOURCE_SST && flowi_tombs_empty(&s->tombs))
+		FLOW_TRY(flowi_scan_take_run(s, top, want));
 	return flowi_merge_next(&s->merge);
 }
 
 /* Look at the merge's next version. */
 static FlowStatus
-take_version(FlowScan *s)
+take_version(FlowScan *s, uint32_t want)
 {
 	FlowMergeSource *top;
 	const FlowRec *rec;
@@ -549,7 +562,7 @@ take_version(FlowScan *s)
 		s->stats.versions_hidden++;
 	}
 	else
-		return take_row(s, (FlowSource *) top);
+		return take_row(s, (FlowSource *) top, want);
 	return flowi_merge_next(&s->merge);
 }
 
@@ -557,8 +570,8 @@ static FlowStatus
 fill(FlowScan *s, uint32_t want)
 {
 	FLOW_TRY(flowi_source_begin(s));
-	while (s->vec.nrows < want && s->fill_bytes < FILL_BYTES)
-		FLOW_TRY(take_version(s));
+	while (s->vec.nrows < want && s->fill_bytes < FLOW_FILL_BYTES)
+		FLOW_TRY(take_version(s, want));
 	return FLOW_OK;
 }
 
@@ -582,7 +595,7 @@ flowi_scan_begin_call(FlowDb *db)
 {
 	if (++db->queries % CALLS_SAMPLED != 0)
 		return INT64_MIN;
-	return db->env->now_us(db->env);
+	return db->env->ticks_us(db->env);
 }
 
 void
@@ -593,7 +606,7 @@ flowi_scan_end_call(FlowDb *db, int64_t began, uint32_t rows)
 								  memory_order_relaxed);
 	if (began != INT64_MIN)
 		flowi_latency_add(&db->sh->latency[FLOW_LATENCY_QUERY],
-						  db->env->now_us(db->env) - began);
+						  db->env->ticks_us(db->env) - began);
 }
 
 FlowStatus

@@ -12,6 +12,8 @@
 #include "readers.h"
 #include "sst.h"
 
+#define FLOW_FILL_BYTES ((size_t) 2 << 20) /* of rows that end a fill */
+
 typedef enum FlowSourceKind
 {
 	FLOW_SOURCE_OWN,
@@ -123,6 +125,18 @@ extern void flowi_scan_end_call(FlowDb *db, int64_t began, uint32_t rows);
 /* Copy a row of the current fill into the vector. */
 extern FlowStatus flowi_scan_emit(FlowScan *s, FlowSourceKind kind,
 								  const FlowRec *rec) FLOW_MUST_CHECK;
+
+/* Room for n bytes of the current fill's rows. */
+extern FlowStatus flowi_scan_room(FlowScan *s, size_t n,
+								  uint8_t **pp) FLOW_MUST_CHECK;
+
+/*
+ * scan_run.c: the top's row was emitted.  Emit those behind it that need no
+ * merge, so that the vector has at most want, and let its iterator stand on
+ * the last of them.  The top is an SSTable, and no range tombstone matters.
+ */
+extern FlowStatus flowi_scan_take_run(FlowScan *s, FlowSource *top,
+									  uint32_t want) FLOW_MUST_CHECK;
 
 /*
  * flowi_source_begin

@@ -175,6 +175,26 @@ extern FlowStatus flowi_sst_iter(FlowSstReader *r, const FlowSstIterOptions *o,
 								 FlowIter **itp) FLOW_MUST_CHECK;
 extern void flowi_sst_iter_pause(FlowIter *it);
 extern FlowStatus flowi_sst_iter_resume(FlowIter *it) FLOW_MUST_CHECK;
+/*
+ * The rows behind the current one that have its key and stand in its block,
+ * none of them a tombstone and all settled, in ascending order.  Memory is the
+ * iterator's, until it moves.
+ */
+typedef struct FlowSstRun
+{
+	const int64_t *ts;
+	const int64_t *expire_at; /* NULL: FLOW_NEVER all */
+	const uint8_t *values;	  /* back to back */
+	/* n + 1: where each begins, less the first one's */
+	const uint32_t *value_off;
+	uint32_t n;
+} FlowSstRun;
+
+/* False: nothing of that kind is known.  skip steps over n of these rows, so
+ * that the last of them counts as the current one; its cur is not set before
+ * the next step. */
+extern bool flowi_sst_iter_run(FlowIter *it, FlowSstRun *run);
+extern void flowi_sst_iter_skip(FlowIter *it, uint32_t n);
 /* Bytes of the buffers that such an iterator keeps from seek to seek. */
 extern size_t flowi_sst_iter_memory(const FlowIter *it);
 

@@ -481,6 +481,32 @@ seek_reverse(FlowIter *fit, const FlowSeek *to)
 
 /* --- the rest --- */
 
+bool
+flowi_sst_iter_run(FlowIter *fit, FlowSstRun *run)
+{
+	const SstIter *it = (const SstIter *) fit;
+	const FlowBlock *b = &it->block;
+	uint32_t first = it->row + 1;
+
+	if (it->o.reverse || it->o.find_txn || b->tombs)
+		return false;
+	run->n = b->run_row[it->run + 1] - first;
+	run->ts = b->ts + first;
+	run->expire_at = b->expire_at ? b->expire_at + first : NULL;
+	run->value_off = b->value_off + first;
+	run->values = b->values + b->value_off[first];
+	return run->n > 0;
+}
+
+void
+flowi_sst_iter_skip(FlowIter *fit, uint32_t n)
+{
+	SstIter *it = (SstIter *) fit;
+
+	FLOW_ASSERT(it->row + n < it->block.run_row[it->run + 1]);
+	it->row += n;
+}
+
 void
 flowi_sst_iter_pause(FlowIter *fit)
 {

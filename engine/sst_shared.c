@@ -204,6 +204,17 @@ flowi_version_reload(FlowEnv *env, FlowSst *sst, const FlowTxnInfo *txns,
 	return FLOW_OK;
 }
 
+uint32_t
+flowi_version_count_txns(const FlowSst *sst, FlowTxnState state)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < sst->ntxns; i++)
+		n += atomic_load_explicit(&sst->txns[i].state, memory_order_relaxed) ==
+			 state;
+	return n;
+}
+
 FlowStatus
 flowi_version_directory(FlowEnv *env, const FlowSst *sst, const uint8_t *state,
 						FlowTxnInfo **txnsp, uint32_t *ntxnsp)

@@ -16,17 +16,6 @@
 #define MAX_SKIPPED 64 /* keys that are looked at behind them */
 #define FEW_KEYS 3	   /* of the records counted: too few to go by */
 
-static uint64_t
-count_unknown(const FlowSst *sst)
-{
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < sst->ntxns; i++)
-		n += atomic_load_explicit(&sst->txns[i].state, memory_order_relaxed) ==
-			 FLOW_TXN_UNKNOWN;
-	return n;
-}
-
 static void
 add_version(const FlowVersion *v, FlowStats *stats)
 {
@@ -40,7 +29,8 @@ add_version(const FlowVersion *v, FlowStats *stats)
 		stats->sstable_records += sst->info.records;
 		stats->range_tombstones += sst->info.ntombs;
 		if (atomic_load(&sst->unsettled) > 0)
-			stats->unresolved_txns += count_unknown(sst);
+			stats->unresolved_txns +=
+				flowi_version_count_txns(sst, FLOW_TXN_UNKNOWN);
 	}
 }
 
@@ -118,6 +108,9 @@ flow_stats(FlowDb *db, FlowStats *stats)
 	flowi_cache_stats(env, &cache);
 	stats->cache_bytes = cache.bytes;
 	stats->cache_capacity = cache.capacity;
+	flow_region_usage(env, env->region, &stats->buffer_capacity,
+					  &stats->buffer_bytes, &stats->meta_capacity,
+					  &stats->meta_bytes);
 	stats->cache_hits = cache.hits;
 	stats->cache_misses = cache.misses;
 }
@@ -415,6 +408,7 @@ flow_store_stats(FlowDb *db, uint32_t store_id, FlowStoreStats *stats)
 
 		stats->records += info->records;
 		stats->bytes += info->raw_bytes;
+		stats->file_bytes += info->file_bytes;
 		stats->sstables++;
 		add_keys(&distinct, info->keys, info->records);
 		if (info->records > 0) /* else range tombstones only */

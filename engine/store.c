@@ -64,6 +64,15 @@ typedef struct Prepared
 	void *blob;
 } Prepared;
 
+static FlowStatus
+no_room(const FlowStoreInfo *info)
+{
+	return flowi_fail(FLOW_NOMEM,
+					  "out of shared memory for the definition of store "
+					  "\"%.*s\"",
+					  (int) info->name_bytes, info->name);
+}
+
 static void
 prepared_free(FlowEnv *env, Prepared *p)
 {
@@ -80,10 +89,7 @@ prepare(FlowEnv *env, const FlowStoreInfo *info,
 	if (p->store == NULL || p->blob == NULL)
 	{
 		prepared_free(env, p);
-		return flowi_fail(FLOW_NOMEM,
-						  "out of shared memory for the definition of store "
-						  "\"%.*s\"",
-						  (int) info->name_bytes, info->name);
+		return no_room(info);
 	}
 	p->store->id = info->id;
 	p->store->name_bytes = info->name_bytes;
@@ -108,6 +114,7 @@ enter_locked(FlowEnv *env, FlowDbShared *sh, const FlowStoreInfo *info,
 		s->next = sh->stores;
 		sh->stores = s;
 		sh->nstores++;
+		flowi_region_promise(env, 1);
 	}
 	old_blob = s->blob;
 	s->blob = p->blob;
@@ -274,6 +281,7 @@ flowi_stores_free_list(FlowEnv *env, FlowStore *list)
 		FlowStore *s = list;
 
 		list = s->next;
+		flowi_region_promise(env, -1);
 		flowi_region_free(env, s->blob);
 		flowi_region_free(env, s);
 	}
@@ -401,12 +409,18 @@ define_locked(FlowDb *db, const FlowStoreInfo *info, uint64_t *endp)
 {
 	FlowEnv *env = db->env;
 	FlowDbShared *sh = db->sh;
+	bool fresh = info->id == sh->next_store_id;
 	Prepared p;
 	void *rec;
 	size_t rec_bytes;
 	uint64_t start;
 	FlowStatus st;
 
+	/* a store that no flush has room for would stop all others' */
+	if (fresh && !flowi_is_reserved(info->name) &&
+		!flowi_region_has_room(env, sizeof(FlowStore) + info->name_bytes +
+										info->blob_bytes))
+		return no_room(info);
 	FLOW_TRY(flowi_active_ensure(db));
 	FLOW_TRY(flowi_store_encode(env, info->id, info->name, info->blob,
 								info->blob_bytes, &rec, &rec_bytes));

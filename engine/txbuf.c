@@ -235,6 +235,12 @@ flow_txbuf_bytes(const FlowTxBuf *buf)
 		   buf->slots.cap + buf->index.cap + buf->scratch.cap;
 }
 
+bool
+flow_txbuf_pending(const FlowTxBuf *buf)
+{
+	return buf->front != NULL;
+}
+
 size_t
 flow_txbuf_count(const FlowTxBuf *buf)
 {

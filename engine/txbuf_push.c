@@ -5,9 +5,9 @@
  * A batch is consecutive entries of one xid; inside it each run of one
  * command id is a step.  Range tombstones come first in a step, so one that
  * arrives behind other writes begins a step of its own: it may hide them, and
- * must not hide what comes behind it.  What is too much for one batch is cut in the order
- * of arrival: a later piece has later sequences, so the last write of a
- * (key, ts) wins there as it does by sorting inside a piece.
+ * must not hide what comes behind it.  What is too much for one batch is
+ * cut in the order of arrival: a later piece has later sequences, so the last
+ * write of a (key, ts) wins there as it does by sorting inside a piece.
  *
  * A batch with checked entries is looked at by since.h before it is logged.
  *

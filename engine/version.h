@@ -47,6 +47,10 @@ extern FlowStatus flowi_version_reload(FlowEnv *env, FlowSst *sst,
 									   const FlowTxnInfo *txns,
 									   uint32_t ntxns) FLOW_MUST_CHECK;
 
+/* How many entries of its directory are in that state now. */
+extern uint32_t flowi_version_count_txns(const FlowSst *sst,
+										 FlowTxnState state);
+
 /* How many directory entries a memtable may have: a part of the metadata
  * that a flush finds room for as long as there is some. */
 extern uint64_t flowi_version_memtable_txns(const FlowEnv *env);

@@ -18,6 +18,7 @@
  * Keeps: a file that the manifest on disk may list exists.  Locks: L2.
  *-------------------------------------------------------------------------
  */
+#include "reserve.h"
 #include "store.h"
 #include "trash.h"
 
@@ -146,6 +147,8 @@ rewrite(FlowDb *db, bool sync_log)
 		FLOW_GOTO(db->env->log_sync(db->env));
 	FLOW_GOTO(FLOW_POINT(db->env, "manifest-rewrite"));
 	st = flowi_manifest_rewrite(db->env, db->dir, edit, &sh->manifest);
+	if (st == FLOW_FULL && flowi_reserve_spend(db->env, db->dir, sh))
+		st = flowi_manifest_rewrite(db->env, db->dir, edit, &sh->manifest);
 	sh->manifest_failed = st != FLOW_OK;
 	if (st == FLOW_OK)
 	{
@@ -173,7 +176,7 @@ flowi_version_repair(FlowDb *db)
 	if (db->sh->manifest_failed)
 		return rewrite(db, true);
 	if (has_grown(db->sh) &&
-		!(env->keep_files && env->keep_files(env, env->now_us(env))))
+		!(env->keep_files && env->keep_files(env, env->ticks_us(env))))
 		return rewrite(db, true);
 	return FLOW_OK;
 }
@@ -225,7 +228,7 @@ log_exchange(Exchange *x)
 	FlowDb *db = x->db;
 	FlowEnv *env = db->env;
 	FlowEdit *edit = x->edit;
-	int64_t now = env->now_us(env);
+	int64_t now = env->ticks_us(env);
 	FlowTrash *t;
 	FlowStatus st = FLOW_OK;
 
@@ -293,6 +296,9 @@ replace(FlowDb *db, FlowSst *const *add, uint32_t nadd, FlowSst *const *drop,
 	{
 		flowi_version_unref(db->env, NULL, x.version);
 		flowi_trash_free(db->env, x.trash);
+		/* what gives space back succeeds at the next try */
+		if (st == FLOW_FULL && nadd == 0)
+			(void) flowi_reserve_spend(db->env, db->dir, db->sh);
 	}
 	for (uint32_t i = 0; i < nadd; i++)
 		atomic_fetch_sub(&add[i]->refs, 1);

@@ -120,7 +120,7 @@ take_group(FlowWal *wal, WalSegment **dirtyp, WalSegment **lastp)
 
 	g.sync = wal->sync_wanted;
 	if (wal->opts.sync_mode == FLOW_SYNC_INTERVAL &&
-		wal->env->now_us(wal->env) - wal->synced_at >=
+		wal->env->ticks_us(wal->env) - wal->synced_at >=
 			(int64_t) wal->opts.sync_interval_ms * 1000)
 		g.sync = true;
 	for (FlowWalRoom *room = wal->head; room; room = room->next)
@@ -176,7 +176,7 @@ lead(FlowWal *wal)
 	{
 		clean_segments(wal, dirty, last);
 		wal->synced = g.end;
-		wal->synced_at = env->now_us(env);
+		wal->synced_at = env->ticks_us(env);
 	}
 	if (st == FLOW_OK)
 		wal->done = g.end;

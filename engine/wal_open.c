@@ -172,7 +172,7 @@ adopt(FlowWal *wal, const WalList *list, const WalTail *tail)
 	WalSegment **link = &wal->first;
 
 	wal->pos = wal->appended = wal->done = wal->synced = tail->end;
-	wal->synced_at = wal->env->now_us(wal->env);
+	wal->synced_at = wal->env->ticks_us(wal->env);
 	wal->log_id =
 		list->nsegs ? list->segs[0].log_id : new_log_id(wal->env, wal);
 	for (uint32_t i = 0; i < list->nsegs; i++)

@@ -62,14 +62,25 @@ is_over_limit(FlowDb *db)
 	return bytes >= sh->options.hard_limit_bytes;
 }
 
+/* Range tombstones are small, and may be what makes the room on disk that a
+ * flush lacks (I37): they have as much again in a full memtable. */
+static bool
+may_exceed(const FlowDbShared *sh, const FlowBatchHeader *hdr)
+{
+	return hdr->ntombs == hdr->nops &&
+		   atomic_load(&sh->active->txns) < sh->memtable_txns &&
+		   atomic_load(&sh->active->bytes) / 2 <
+			   (uint64_t) flowi_live(sh, FLOW_SETTING_MEMTABLE_BYTES);
+}
+
 /* An active memtable that takes a batch; BUSY: a flush has to come first.
  * What a limit refuses can always be flushed (I17). */
 static FlowStatus
-make_active(FlowDb *db, bool *frozenp)
+make_active(FlowDb *db, const FlowBatchHeader *hdr, bool *frozenp)
 {
 	FlowDbShared *sh = db->sh;
 
-	if (sh->active && is_full(sh))
+	if (sh->active && is_full(sh) && (may_freeze(sh) || !may_exceed(sh, hdr)))
 	{
 		if (!may_freeze(sh))
 			return flowi_fail(FLOW_BUSY,
@@ -96,7 +107,7 @@ static FlowStatus
 stage(FlowDb *db, const FlowBatchHeader *hdr, const uint8_t *payload,
 	  bool *frozenp)
 {
-	FlowStatus st = make_active(db, frozenp);
+	FlowStatus st = make_active(db, hdr, frozenp);
 
 	if (st == FLOW_OK)
 	{
@@ -115,13 +126,13 @@ stage(FlowDb *db, const FlowBatchHeader *hdr, const uint8_t *payload,
 /* The staged batch stands at [start, end) in the log. */
 static void
 finish(FlowDb *db, const FlowBatchHeader *hdr, uint64_t start, uint64_t end,
-	   bool *frozenp)
+	   FlowMemAim *aim, bool *frozenp)
 {
 	FlowDbShared *sh = db->sh;
 
 	FLOW_ASSERT(start >= atomic_load(&sh->flushed_pos));
 	FLOW_ASSERT(start >= atomic_load(&sh->applied_end));
-	flowi_memtable_link(sh->active, start, end);
+	flowi_memtable_link(sh->active, start, end, aim);
 	flowi_active_applied(db, end);
 	atomic_fetch_add_explicit(&sh->records_written, hdr->nops,
 							  memory_order_relaxed);
@@ -131,11 +142,27 @@ finish(FlowDb *db, const FlowBatchHeader *hdr, uint64_t start, uint64_t end,
 		*frozenp |= flowi_active_freeze(db);
 }
 
+/* The active memtable with a reference; NULL: there is none. */
+static FlowMemtable *
+ref_active(FlowDb *db)
+{
+	FlowEnv *env = db->env;
+	FlowMemtable *mt;
+
+	env->lock_acquire(env, &db->sh->state_lock, FLOW_LOCK_SHARED);
+	mt = db->sh->active;
+	if (mt)
+		flowi_memtable_ref(mt);
+	env->lock_release(env, &db->sh->state_lock);
+	return mt;
+}
+
 /* The part under the write lock; *endp: 0 when nothing was logged. */
 static FlowStatus
 log_and_apply(FlowDb *db, const void *rec, size_t rec_bytes,
 			  const FlowBatchHeader *hdr, const uint8_t *payload, FlowSync sync,
-			  FlowWriteCheckFn check, void *arg, uint64_t *endp)
+			  FlowWriteCheckFn check, void *arg, FlowMemAim *aim,
+			  uint64_t *endp)
 {
 	FlowEnv *env = db->env;
 	bool frozen = false;
@@ -150,9 +177,11 @@ log_and_apply(FlowDb *db, const void *rec, size_t rec_bytes,
 	{
 		uint64_t start;
 
-		flowi_active_expect(db, env->log_bound(env));
+		/* to ask for the bound takes a lock of the log */
+		if (atomic_load(&db->sh->active->first_pos) == UINT64_MAX)
+			flowi_active_expect(db, env->log_bound(env));
 		env->log_append(env, db, rec, rec_bytes, &start, endp);
-		finish(db, hdr, start, *endp, &frozen);
+		finish(db, hdr, start, *endp, aim, &frozen);
 	}
 	flowi_active_leave(db, frozen);
 	return st;
@@ -164,14 +193,22 @@ flowi_write_record_if(FlowDb *db, const void *rec, size_t rec_bytes,
 					  FlowSync sync, FlowWriteCheckFn check, void *arg)
 {
 	FlowEnv *env = db->env;
-	int64_t begin = env->now_us(env);
+	int64_t begin = env->ticks_us(env);
+	FlowMemtable *mt = hdr->nops == 1 ? ref_active(db) : NULL;
+	FlowMemAim aim = {0};
+	FlowStatus st;
 	uint64_t end;
 
-	FLOW_TRY(log_and_apply(db, rec, rec_bytes, hdr, payload, sync, check, arg,
-						   &end));
+	if (mt)
+		flowi_memtable_aim(env, mt, hdr, payload, &db->trail, &aim);
+	st = log_and_apply(db, rec, rec_bytes, hdr, payload, sync, check, arg, &aim,
+					   &end);
+	if (mt)
+		flowi_memtable_unref(env, mt);
+	FLOW_TRY(st);
 	FLOW_TRY(flowi_active_commit(db, end));
 	flowi_latency_add(&db->sh->latency[FLOW_LATENCY_WRITE],
-					  env->now_us(env) - begin);
+					  env->ticks_us(env) - begin);
 	return FLOW_OK;
 }
 
@@ -192,7 +229,7 @@ redo_batch(FlowDb *db, const void *rec, size_t rec_bytes, uint64_t start,
 	if (st == FLOW_OK)
 	{
 		flowi_active_expect(db, start);
-		finish(db, &hdr, start, end, frozenp);
+		finish(db, &hdr, start, end, NULL, frozenp);
 	}
 	db->env->free(db->env, owned);
 	return st;

@@ -34,7 +34,9 @@ SELECT flowdb_delete_range(0, 'a', 'b');
 \echo :SQLSTATE
 SELECT flowdb_delete_range(4294967295, 'a', 'b');
 SELECT flowdb_delete_range('pg_class', 'a', 'b');
+\set VERBOSITY sqlstate
 SELECT flowdb_delete_range('pg_class_oid_index', 'a', 'b');
+\set VERBOSITY default
 \echo :SQLSTATE
 SELECT flowdb_delete_range('at_view', 'a', 'b');
 \echo :SQLSTATE

@@ -50,12 +50,13 @@ w	2024-01-02	2
 x	2024-01-03	2
 \.
 SELECT k, v FROM t WHERE k IN ('w', 'x');
-COPY t FROM stdin WITH (FREEZE);
-\.
-COPY t (twice) FROM stdin;
-\.
-COPY t (nope) FROM stdin;
-\.
+DO $$ BEGIN
+  COPY t FROM '/dev/null' WITH (FREEZE);
+EXCEPTION WHEN object_not_in_prerequisite_state OR feature_not_supported THEN
+  RAISE NOTICE 'COPY FREEZE is refused'; -- by core, in words of each version
+END $$;
+\copy t (twice) FROM /dev/null
+\copy t (nope) FROM /dev/null
 
 -- Out: a query. The table itself is not for COPY TO.
 COPY t TO stdout;

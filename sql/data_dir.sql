@@ -26,7 +26,7 @@ DECLARE
   name text;
 BEGIN
   FOREACH name IN ARRAY ARRAY['', '.', '..', '../x', 'a/b', '/tmp/x', 'a/', '.hidden', 'a b', 'a\b', 'a''b',
-    E'a\nb', 'a$b', 'größe', '~', '-x', 'registry', 'Registry', 'registry.old', 'aside-1-2', '5-16384', '1-1',
+    E'a\nb', 'a$b', 'größe', '~', '-x', 'registry', 'Registry', 'registry.old', 'aside-1-2', 'later-1-2', '5-16384', '1-1',
     'pg_wal', 'pg_replslot', 'PG_Notify', 'pgsql_tmp', 'pgsql_tmp.x', 'postmaster.pid', 'postgresql.conf',
     'backup_label', 'backup_manifest', 'tablespace_map', 'current_logfiles', repeat('x', 64), repeat('x', 5000)]
   LOOP

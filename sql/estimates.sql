@@ -68,11 +68,13 @@ SELECT cost < 10000 FROM expected('SELECT host, count(*), avg(v) FROM f GROUP BY
 SELECT cost < 5 FROM expected($$SELECT * FROM f WHERE host = 'host_01' AND ts = '2024-01-01 00:00:01'$$);
 SELECT cost < 5 FROM expected($$SELECT * FROM f WHERE host = 'host_01' ORDER BY ts DESC LIMIT 1$$);
 -- Few rows of a heap are looked up, many are joined.
-EXPLAIN (COSTS OFF) SELECT * FROM o JOIN f USING (host, ts);
-EXPLAIN (COSTS OFF) SELECT count(*) FROM f a JOIN f b ON a.host = b.host AND a.v = b.v;
+SELECT explain($$SELECT * FROM o JOIN f USING (host, ts)$$);
+SET enable_incremental_sort = off;
+SELECT explain($$SELECT count(*) FROM f a JOIN f b ON a.host = b.host AND a.v = b.v$$);
+RESET enable_incremental_sort;
 EXPLAIN (COSTS OFF) SELECT o.host, l.v FROM o, LATERAL (SELECT v FROM f WHERE f.host = o.host ORDER BY ts DESC LIMIT 1) l;
 -- The least and the greatest time are the ends of a scan.
-EXPLAIN (COSTS OFF) SELECT max(ts), min(ts) FROM f WHERE host = 'host_07';
+SELECT explain($$SELECT max(ts), min(ts) FROM f WHERE host = 'host_07'$$);
 EXPLAIN (COSTS OFF) SELECT host FROM f ORDER BY host LIMIT 1;
 EXPLAIN (COSTS OFF) SELECT * FROM f WHERE host IN ('host_01', 'host_02') ORDER BY host, ts, v LIMIT 3;
 

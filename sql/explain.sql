@@ -10,23 +10,20 @@ EXPLAIN (COSTS OFF) SELECT * FROM f;
 EXPLAIN (COSTS OFF) SELECT * FROM f WHERE host = 'a' AND ts > 5 AND v > 1 ORDER BY ts DESC;
 EXPLAIN (COSTS OFF) SELECT * FROM f WHERE host LIKE 'a_b%';
 EXPLAIN (COSTS OFF) SELECT * FROM icu WHERE host > 'a' AND v > 1;
-EXPLAIN (COSTS OFF, FORMAT json) SELECT v FROM f WHERE host = 'a' AND ts > 5 AND v > 1 ORDER BY ts DESC;
-EXPLAIN (COSTS OFF, FORMAT yaml) SELECT v FROM f WHERE host IN ('a', 'b');
-EXPLAIN (COSTS OFF, FORMAT xml) SELECT v FROM icu WHERE host > 'a';
+SELECT explain($$SELECT v FROM f WHERE host = 'a' AND ts > 5 AND v > 1 ORDER BY ts DESC$$, ', FORMAT json');
+SELECT explain($$SELECT v FROM f WHERE host IN ('a', 'b')$$, ', FORMAT yaml');
+SELECT explain($$SELECT v FROM icu WHERE host > 'a'$$, ', FORMAT xml');
 EXPLAIN (COSTS OFF) SELECT * FROM f a, f b WHERE a.host = b.host AND b.host = 'x' AND a.ts = 1;
 
 -- With ANALYZE: three files, one of other keys, two of other times; a row in
 -- memory and one of this transaction; a row that hides another.
 CREATE FUNCTION explained(query text, VARIADIC labels text[] DEFAULT '{}') RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
-  line text;
   plan json;
   label text;
 BEGIN
   IF labels = '{}' THEN
-    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) ' || query LOOP
-      RETURN NEXT line;
-    END LOOP;
+    RETURN QUERY SELECT explain(query, ', ANALYZE, TIMING OFF, SUMMARY OFF');
     RETURN;
   END IF;
   EXECUTE 'EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT json) ' || query INTO plan;
@@ -54,7 +51,7 @@ SELECT explained($$SELECT * FROM f WHERE host = 'a1' ORDER BY ts DESC LIMIT 1$$)
 SELECT explained($$SELECT * FROM f WHERE host = 'nobody'$$);
 SELECT explained($$SELECT * FROM f WHERE host = 'a55' AND ts = 50$$);
 SELECT explained($$SELECT * FROM f WHERE host IS NULL$$);
-SELECT explained($$SELECT * FROM generate_series(1, 3) i, LATERAL (SELECT v FROM f WHERE host = 'a' || i AND ts = i) l$$);
+SELECT explained($$SELECT * FROM (VALUES ('a1'::text, 1::bigint), ('a2', 2), ('a3', 3)) i (h, t), LATERAL (SELECT v FROM f WHERE host = h AND ts = t) l$$);
 COMMIT;
 -- The structured formats have plain numbers under the same names.
 SELECT explained($$SELECT * FROM f WHERE host = 'a1' AND ts > 100 AND v > 0$$,

@@ -20,16 +20,16 @@ INSERT INTO o VALUES (7, NULL, NULL, NULL, NULL), (8, 'nobody', '{}', 'infinity'
 ANALYZE h, o;
 
 -- Point reads beside a few rows of a heap.
-EXPLAIN (COSTS OFF) SELECT o.id, f.v FROM o JOIN f USING (host, ts);
+SELECT explain($$SELECT o.id, f.v FROM o JOIN f USING (host, ts)$$);
 SELECT o.id, f.v FROM o JOIN f USING (host, ts) ORDER BY 1, 2;
 EXPLAIN (COSTS OFF) SELECT o.id, f.v FROM o LEFT JOIN f ON f.host = o.host AND f.ts = o.ts;
 SELECT o.id, f.v FROM o LEFT JOIN f ON f.host = o.host AND f.ts = o.ts ORDER BY 1, 2;
 -- Ranges and arrays of a row.
-EXPLAIN (COSTS OFF) SELECT o.id, count(f.v) FROM o JOIN f ON f.host = o.host AND f.ts > o.ts AND f.ts < o.ts + interval '1 hour' GROUP BY 1;
+SELECT explain($$SELECT o.id, count(f.v) FROM o JOIN f ON f.host = o.host AND f.ts > o.ts AND f.ts < o.ts + interval '1 hour' GROUP BY 1$$);
 SELECT o.id, count(f.v) FROM o JOIN f ON f.host = o.host AND f.ts > o.ts AND f.ts < o.ts + interval '1 hour' GROUP BY 1 ORDER BY 1;
 EXPLAIN (COSTS OFF) SELECT o.id, f.v FROM o JOIN f ON f.host = ANY (o.hosts) AND f.ts = ANY (o.times);
 SELECT o.id, f.v FROM o JOIN f ON f.host = ANY (o.hosts) AND f.ts = ANY (o.times) ORDER BY 1, 2;
-EXPLAIN (COSTS OFF) SELECT o.id, f.v FROM o JOIN f ON (f.host = o.host OR f.host = 'host_0') AND f.ts = o.ts;
+SELECT explain($$SELECT o.id, f.v FROM o JOIN f ON (f.host = o.host OR f.host = 'host_0') AND f.ts = o.ts$$);
 SELECT o.id, f.v FROM o JOIN f ON (f.host = o.host OR f.host = 'host_0') AND f.ts = o.ts ORDER BY 1, 2;
 SELECT o.id, count(*) FROM o JOIN f ON f.host LIKE o.host || '%' GROUP BY 1 ORDER BY 1;
 SELECT o.id, count(*) FROM o JOIN f ON (f.host, f.ts) > (o.host, o.ts) GROUP BY 1 ORDER BY 1;

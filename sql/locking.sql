@@ -27,7 +27,7 @@ EXPLAIN (COSTS OFF) SELECT * FROM f WHERE k = 'a' AND v > 1 FOR UPDATE;
 CREATE FUNCTION loc_explain(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE line text;
 BEGIN
-  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+  FOR line IN SELECT explain(query, ', ANALYZE, TIMING OFF, SUMMARY OFF') LOOP
     IF line ~ 'actual|Removed' THEN RETURN NEXT line; END IF;
   END LOOP;
 END $$;

@@ -30,6 +30,20 @@ SELECT flowdb_compact('mt', 'm') AS again;
 SELECT count(*) FROM m;
 SELECT flowdb_compact('mt', 'nosuch');
 \echo :SQLSTATE
+-- A table's name does as well: its own store is named by its oid.
+CREATE FOREIGN TABLE "Own" (key text COLLATE "C", ts bigint) SERVER mt;
+-- Nothing was written to it yet.
+SELECT flowdb_compact('mt', '"Own"');
+INSERT INTO "Own" VALUES ('a', 1);
+SELECT flowdb_flush('mt');
+INSERT INTO "Own" VALUES ('a', 2);
+SELECT flowdb_flush('mt');
+SELECT flowdb_compact('mt', '"Own"') AS once, flowdb_compact('mt', current_schema || '."Own"') AS again;
+SELECT flowdb_compact('mt', 'Own');
+\echo :SQLSTATE
+SELECT flowdb_compact('mt', 'pg_class');
+\echo :SQLSTATE
+DROP FOREIGN TABLE "Own";
 SELECT flowdb_compact(NULL) IS NULL AS null_server, flowdb_gc(NULL) IS NULL AS null_gc;
 
 -- A step of what the policy wants; what is not finished ends with us.
@@ -209,7 +223,8 @@ SELECT key, v FROM e ORDER BY key;
 
 -- What the views tell.
 SELECT flowdb_flush('mt');
-SELECT server, store, tables, records > 0 AS records, bytes > 0 AS bytes, sstables > 0 AS files, ts_min <= ts_max AS times
+SELECT server, store, tables, records > 0 AS records, raw_bytes > 0 AS bytes,
+    file_bytes > 0 AS file_bytes, sstables > 0 AS files, ts_min <= ts_max AS times
   FROM flowdb_stores WHERE store IN ('m', 'e') ORDER BY store;
 CREATE FOREIGN TABLE m2 (key text COLLATE "C", ts bigint, v text) SERVER mt OPTIONS (store 'm');
 SELECT store, tables FROM flowdb_stores WHERE store = 'm';
@@ -256,7 +271,7 @@ GRANT pg_monitor TO flowdb_regress_m;
 SET ROLE flowdb_regress_m;
 SELECT flowdb_delete_range('m', 'a', 'b');
 SELECT count(*) > 0 AS stores FROM flowdb_stores WHERE server = 'mt';
-SELECT count(*) > 0 AS files, count(key_min) AS keys FROM flowdb_sstables WHERE server = 'mt';
+SELECT count(*) > 0 AS files, count(key_min) > 0 AS keys FROM flowdb_sstables WHERE server = 'mt';
 SELECT length(flowdb_metrics()) > 0 AS metrics;
 SELECT flowdb_compact('mt');
 \echo :SQLSTATE

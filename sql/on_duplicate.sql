@@ -76,7 +76,6 @@ COPY err (host, ts, v) FROM stdin;
 q	2024-01-01	51
 p	2024-01-01	52
 \.
-\echo :SQLSTATE
 COPY rep (host, ts, v) FROM stdin;
 p	2024-01-01	53
 \.

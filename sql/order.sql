@@ -41,7 +41,7 @@ SELECT * FROM f WHERE host = 'nobody' ORDER BY ts DESC LIMIT 1;
 SELECT * FROM f ORDER BY host LIMIT 0;
 
 -- Aggregates that are a LIMIT 1, and groups by key without a sort.
-EXPLAIN (COSTS OFF) SELECT max(ts) FROM f WHERE host = 'host_5';
+SELECT explain($$SELECT max(ts) FROM f WHERE host = 'host_5'$$);
 SELECT max(ts), min(ts) FROM f WHERE host = 'host_5';
 SELECT max(host), min(host) FROM f;
 SELECT max(ts) FROM f WHERE host = 'nobody';
@@ -49,7 +49,9 @@ SET enable_hashagg = off;
 EXPLAIN (COSTS OFF) SELECT host, count(*) FROM f GROUP BY host;
 SELECT host, count(*), max(ts) FROM f GROUP BY host ORDER BY host LIMIT 3;
 RESET enable_hashagg;
-EXPLAIN (COSTS OFF) SELECT DISTINCT ON (host) host, ts, v FROM f ORDER BY host, ts DESC;
+SET enable_incremental_sort = off;
+SELECT explain($$SELECT DISTINCT ON (host) host, ts, v FROM f ORDER BY host, ts DESC$$);
+RESET enable_incremental_sort;
 SELECT DISTINCT ON (host) host, ts, v FROM f ORDER BY host, ts DESC LIMIT 3;
 
 -- Partitions are merged.
@@ -72,7 +74,9 @@ INSERT INTO m SELECT 'r' || i % 3, decode(lpad(to_hex(i % 7), 2, '0'), 'hex'), i
 EXPLAIN (COSTS OFF) SELECT * FROM m ORDER BY region, host, ts;
 EXPLAIN (COSTS OFF) SELECT * FROM m WHERE region = 'r1' ORDER BY host DESC, ts DESC LIMIT 1;
 EXPLAIN (COSTS OFF) SELECT * FROM m WHERE region = 'r1' AND host = '\x03' ORDER BY ts;
-EXPLAIN (COSTS OFF) SELECT * FROM m WHERE host = '\x03' ORDER BY region, ts;
+SET enable_incremental_sort = off;
+SELECT explain($$SELECT * FROM m WHERE host = '\x03' ORDER BY region, ts$$);
+RESET enable_incremental_sort;
 SELECT * FROM m WHERE region = 'r1' ORDER BY host DESC, ts DESC LIMIT 2;
 SELECT * FROM m WHERE region = 'r1' AND host = '\x03' ORDER BY ts LIMIT 2;
 SELECT * FROM m WHERE region >= 'r1' AND region < 'r2' ORDER BY region, host, ts LIMIT 2;

@@ -55,8 +55,8 @@ ANALYZE o;
 SET enable_hashjoin = off;
 SET enable_mergejoin = off;
 SET enable_material = off;
-EXPLAIN (COSTS OFF) SELECT o.host, count(*), sum(v) FROM o JOIN f ON f.host = o.host
-  AND f.ts >= o.since AND f.ts < o.until GROUP BY o.host ORDER BY 1;
+SELECT explain($$SELECT o.host, count(*), sum(v) FROM o JOIN f ON f.host = o.host
+  AND f.ts >= o.since AND f.ts < o.until GROUP BY o.host ORDER BY 1$$);
 SELECT o.host, count(*), sum(v) FROM o JOIN f ON f.host = o.host
   AND f.ts >= o.since AND f.ts < o.until GROUP BY o.host ORDER BY 1;
 SELECT o.host, o.since, count(v) FROM o LEFT JOIN f ON f.host = o.host AND f.ts >= o.since
@@ -80,7 +80,7 @@ SELECT host, (SELECT v FROM f WHERE f.host = o.host AND ts >= o.since ORDER BY t
 SELECT o.host, f.v FROM o JOIN f ON f.host = o.host AND f.ts < o.until AND f.ts >= o.since
   WHERE f.v > 20 ORDER BY 1, 2 LIMIT 3 FOR UPDATE;
 -- an uncorrelated subquery is a bound too
-EXPLAIN (COSTS OFF) SELECT v FROM f WHERE host = (SELECT min(host) FROM o);
+SELECT explain($$SELECT v FROM f WHERE host = (SELECT min(host) FROM o)$$);
 SELECT count(v), sum(v) FROM f WHERE host = (SELECT min(host) FROM o);
 
 -- Cursors, forwards and back, with and without scrolling.

@@ -21,7 +21,7 @@ BEGIN
   plan := '';
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) SELECT * FROM f WHERE ' || pred LOOP
     CONTINUE WHEN line ~ '(Foreign Scan on|FlowDB Store)';
-    plan := plan || CASE plan WHEN '' THEN '' ELSE E'\n' END || trim(line);
+    plan := plan || CASE plan WHEN '' THEN '' ELSE E'\n' END || trim(plan_words(line));
   END LOOP;
   EXECUTE 'SELECT count(*) FROM f WHERE ' || pred INTO rows;
   EXECUTE format('WITH f1 AS (SELECT * FROM f WHERE %1$s %2$s), h1 AS (SELECT * FROM h WHERE %1$s) '

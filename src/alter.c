@@ -15,12 +15,10 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_foreign_server.h"
-#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
@@ -40,6 +38,7 @@
 #include "utils/syscache.h"
 
 #include "alter.h"
+#include "catalog.h"
 #include "schema.h"
 
 /* A table of ours before the statement. */
@@ -51,6 +50,7 @@ typedef struct Before
 	int merge_policy;
 	FlowdbTable *table; /* its roles, NULL: it had none yet */
 	bool renaming;		/* the statement is RENAME */
+	List *expressions;	/* names of columns that get a new expression */
 } Before;
 
 static ProcessUtility_hook_type next_ProcessUtility = NULL;
@@ -111,28 +111,20 @@ evaluate_default(Relation rel, AttrNumber attnum, Datum *valuep)
 static void
 warn_others(Relation rel, const FlowdbTable *table, const char *column)
 {
-	Relation catalog = table_open(ForeignTableRelationId, AccessShareLock);
-	TableScanDesc scan = table_beginscan_catalog(catalog, 0, NULL);
-	HeapTuple tuple;
 	StringInfoData names;
+	ListCell *lc;
 
 	initStringInfo(&names);
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	foreach (lc, flowdb_catalog_tables(table->serverid))
 	{
-		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
-		FlowdbTableOptions opts;
+		const FlowdbShown *shown = lfirst(lc);
 
-		if (form->ftserver != table->serverid ||
-			form->ftrelid == RelationGetRelid(rel))
-			continue;
-		flowdb_option_table(GetForeignTable(form->ftrelid)->options, &opts);
-		if (opts.store && strcmp(opts.store, table->store) == 0 &&
-			get_attnum(form->ftrelid, column) != InvalidAttrNumber)
+		if (shown->named && shown->relid != RelationGetRelid(rel) &&
+			strcmp(shown->store, table->store) == 0 &&
+			get_attnum(shown->relid, column) != InvalidAttrNumber)
 			appendStringInfo(&names, "%s%s", names.len ? ", " : "",
-							 quote_identifier(get_rel_name(form->ftrelid)));
+							 quote_identifier(get_rel_name(shown->relid)));
 	}
-	table_endscan(scan);
-	table_close(catalog, AccessShareLock);
 	if (names.len > 0)
 		ereport(NOTICE,
 				(errmsg("column \"%s\" of FlowDB store \"%s\" is renamed for "
@@ -145,8 +137,24 @@ warn_others(Relation rel, const FlowdbTable *table, const char *column)
 
 /* -------------------------------------------------------- before and after */
 
+static List *
+new_expressions(const AlterTableStmt *alter)
+{
+	List *names = NIL;
+	ListCell *lc;
+
+	foreach (lc, alter->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (FLOWDB_SETS_EXPRESSION(cmd))
+			names = lappend(names, cmd->name);
+	}
+	return names;
+}
+
 static Before *
-look_before(Oid relid, bool renaming)
+look_before(Oid relid, const AlterTableStmt *alter)
 {
 	Relation rel = table_open(relid, NoLock);
 	Before *before = palloc0(sizeof(Before));
@@ -156,12 +164,12 @@ look_before(Oid relid, bool renaming)
 	before->desc = CreateTupleDescCopy(RelationGetDescr(rel));
 	flowdb_option_table(GetForeignTable(relid)->options, &opts);
 	before->merge_policy = opts.merge_policy;
-	before->renaming = renaming;
+	before->renaming = alter == NULL;
+	before->expressions = alter ? new_expressions(alter) : NIL;
 	before->table = flowdb_table_try(rel);
-	if (opts.store)
-		strlcpy(before->store, opts.store, sizeof(before->store));
-	else
-		snprintf(before->store, sizeof(before->store), "%u", relid);
+	strlcpy(before->store,
+			opts.store ? opts.store : flowdb_catalog_own_store(relid),
+			sizeof(before->store));
 	table_close(rel, NoLock);
 	return before;
 }
@@ -169,10 +177,11 @@ look_before(Oid relid, bool renaming)
 /*
  * Tables of ours among the relation and what inherits from it, locked as the
  * statement will lock them: nobody changes them before it does.  Whoever may
- * not run the statement gets no lock; core tells him.
+ * not run the statement gets no lock; core tells him.  alter: NULL, it is a
+ * RENAME.
  */
 static List *
-look_at_tree(RangeVar *rv, LOCKMODE mode, bool renaming)
+look_at_tree(RangeVar *rv, LOCKMODE mode, const AlterTableStmt *alter)
 {
 	Oid top = RangeVarGetRelid(rv, NoLock, true);
 	List *result = NIL;
@@ -195,7 +204,7 @@ look_at_tree(RangeVar *rv, LOCKMODE mode, bool renaming)
 		LockRelationOid(relid, mode);
 		if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) &&
 			flowdb_owns_relation(relid))
-			result = lappend(result, look_before(relid, renaming));
+			result = lappend(result, look_before(relid, alter));
 	}
 	return result;
 }
@@ -256,7 +265,7 @@ compare_columns(Relation rel, const Before *before)
 		Form_pg_attribute was = TupleDescAttr(before->desc, i);
 		Form_pg_attribute att = TupleDescAttr(now, i);
 
-		if (was->attisdropped)
+		if (was->attisdropped || FLOWDB_IS_VIRTUAL(att))
 			continue;
 		if (att->attisdropped)
 			check_dropped(rel, before, was);
@@ -279,7 +288,7 @@ renamed_columns(Relation rel, const Before *before)
 		Form_pg_attribute att = TupleDescAttr(now, i);
 		FlowdbRenamed *r;
 
-		if (was->attisdropped || att->attisdropped ||
+		if (was->attisdropped || FLOWDB_IS_VALUELESS(att) ||
 			strcmp(NameStr(was->attname), NameStr(att->attname)) == 0)
 			continue;
 		r = palloc(sizeof(*r));
@@ -288,6 +297,27 @@ renamed_columns(Relation rel, const Before *before)
 		renamed = lappend(renamed, r);
 	}
 	return renamed;
+}
+
+/* Core rewrites tables whose rows it has. */
+static void
+tell_new_expressions(Relation rel, const Before *before)
+{
+	ListCell *lc;
+
+	foreach (lc, before->expressions)
+	{
+		AttrNumber attnum = get_attnum(before->relid, lfirst(lc));
+
+		if (attnum <= 0 || FLOWDB_IS_VALUELESS(TupleDescAttr(
+							   RelationGetDescr(rel), attnum - 1)))
+			continue;
+		ereport(NOTICE,
+				(errmsg("column \"%s\" of foreign table \"%s\" keeps its "
+						"values in the rows that are there",
+						(char *) lfirst(lc), RelationGetRelationName(rel)),
+				 errhint("An UPDATE of these rows works them out anew.")));
+	}
 }
 
 static List *
@@ -301,7 +331,8 @@ added_columns(Relation rel, const FlowdbTable *table, const Before *before)
 		Form_pg_attribute att = TupleDescAttr(now, i);
 		FlowdbAdded *a;
 
-		if (att->attisdropped || flowdb_is_role_column(table, att->attnum))
+		if (FLOWDB_IS_VALUELESS(att) ||
+			flowdb_is_role_column(table, att->attnum))
 			continue;
 		a = palloc0(sizeof(*a));
 		a->attnum = att->attnum;
@@ -382,6 +413,8 @@ look_after(const Before *before)
 	table = flowdb_table_try(rel);
 	if (table && table->merge_policy != before->merge_policy)
 		flowdb_options_note_table(before->relid);
+	if (table)
+		tell_new_expressions(rel, before);
 	/* one that shows another store now was never matched with this one */
 	if (table && strcmp(table->store, before->store) == 0 &&
 		!same_columns(before->desc, RelationGetDescr(rel)))
@@ -427,29 +460,13 @@ before_statement(Node *stmt)
 		if (alter->objtype == OBJECT_TABLE ||
 			alter->objtype == OBJECT_FOREIGN_TABLE)
 			return look_at_tree(alter->relation,
-								AlterTableGetLockLevel(alter->cmds), false);
+								AlterTableGetLockLevel(alter->cmds), alter);
 	}
 	if (IsA(stmt, RenameStmt) &&
 		((RenameStmt *) stmt)->renameType == OBJECT_COLUMN)
 		return look_at_tree(((RenameStmt *) stmt)->relation,
-							AccessExclusiveLock, true);
+							AccessExclusiveLock, NULL);
 	return NIL;
-}
-
-/* Is the relation of this transaction?  IF NOT EXISTS may have found one of
- * others, who may be about to drop it. */
-static bool
-is_new(Oid relid)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = TransactionIdIsCurrentTransactionId(
-		HeapTupleHeaderGetXmin(tuple->t_data));
-	ReleaseSysCache(tuple);
-	return result;
 }
 
 static void
@@ -460,7 +477,10 @@ after_create(CreateForeignTableStmt *stmt)
 		get_relname_relid(rv->relname, RangeVarGetCreationNamespace(rv));
 	FlowdbTableOptions opts;
 
-	if (!OidIsValid(relid) || !is_new(relid) || !flowdb_owns_relation(relid))
+	/* IF NOT EXISTS may have found one of others, who may be about to drop
+	 * it */
+	if (!OidIsValid(relid) || !flowdb_catalog_uncommitted(RELOID, relid) ||
+		!flowdb_owns_relation(relid))
 		return;
 	flowdb_check_table(relid);
 	flowdb_option_table(GetForeignTable(relid)->options, &opts);

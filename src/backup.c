@@ -85,7 +85,7 @@ walsender_sends_backup(void)
 bool
 flowdb_keep_files(FlowEnv *env, int64_t since)
 {
-	int64 age = GetCurrentTimestamp() + FLOWDB_EPOCH_DIFF_US - since;
+	int64 age = flowdb_ticks_us() - since;
 
 	return age < (int64) flowdb_retention_secs * USECS_PER_SEC ||
 		   pg_atomic_read_u32(&flowdb_shared->backups) > 0 ||

@@ -128,6 +128,23 @@ flowdb_begin_members(EquivalenceClass *ec, Relids relids)
 #define FLOWDB_VACUUM_DELAY() vacuum_delay_point()
 #endif
 
+/* 17 changes the expression of a generated column. */
+#if PG_VERSION_NUM >= 170000
+#define FLOWDB_SETS_EXPRESSION(cmd) ((cmd)->subtype == AT_SetExpression)
+#else
+#define FLOWDB_SETS_EXPRESSION(cmd) ((void) (cmd), false)
+#endif
+
+/* A column of pg_attribute that no row holds a value of: a dropped one, and
+ * from 18 on a generated one that is worked out when it is read. */
+#if PG_VERSION_NUM >= 180000
+#define FLOWDB_IS_VIRTUAL(att) \
+	((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define FLOWDB_IS_VIRTUAL(att) (false)
+#endif
+#define FLOWDB_IS_VALUELESS(att) ((att)->attisdropped || FLOWDB_IS_VIRTUAL(att))
+
 /* Privileges of a query moved out of its range table in 16. */
 #if PG_VERSION_NUM >= 160000
 #define FLOWDB_CHECK_PERMISSIONS(query) \

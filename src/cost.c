@@ -97,7 +97,7 @@ flowdb_cost_width(PlannerInfo *root, RelOptInfo *baserel, const FlowdbRel *fr,
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (att->attisdropped)
+		if (FLOWDB_IS_VALUELESS(att))
 			continue;
 		if (att->attlen > 0)
 			rest -= att->attlen;

@@ -11,10 +11,13 @@
 
 #include <unistd.h>
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "../engine/common.h"
+#include "aside.h"
 #include "flowdb_identity.h"
 #include "rights.h"
 
@@ -42,14 +45,25 @@ detach_all(int code, Datum arg)
 	}
 }
 
+/* st: CORRUPT; MISMATCH for what a newer version wrote; NOTFOUND for files
+ * that cannot be reached, which may be over some time. */
 static void
-break_slot(FlowdbSlot *slot, const char *reason)
+break_slot(FlowdbSlot *slot, FlowStatus st, const char *reason)
 {
+	/* one that may heal is tried again and again: say it once */
+	bool known = slot->state == FLOWDB_DB_BROKEN &&
+				 strncmp(slot->reason, reason, sizeof(slot->reason) - 1) == 0;
+
 	slot->state = FLOWDB_DB_BROKEN;
+	slot->newer = st == FLOW_MISMATCH;
+	slot->may_heal = st == FLOW_NOTFOUND;
+	slot->sqlstate =
+		slot->newer ? ERRCODE_FEATURE_NOT_SUPPORTED : ERRCODE_DATA_CORRUPTED;
 	strlcpy(slot->reason, reason, sizeof(slot->reason));
-	ereport(LOG, (errmsg("FlowDB database of server %u in database %u is "
-						 "broken: %s",
-						 slot->entry.serverid, slot->entry.dboid, reason)));
+	if (!known)
+		ereport(LOG, (errmsg("FlowDB database of server %u in database %u is "
+							 "broken: %s",
+							 slot->entry.serverid, slot->entry.dboid, reason)));
 }
 
 /*
@@ -57,33 +71,72 @@ break_slot(FlowdbSlot *slot, const char *reason)
  * copy took the log away: new records would seem older than stored ones.
  */
 static bool
-is_ahead_of_wal(FlowDbShared *shared, const char *path)
+is_ahead_of_wal(FlowDb *db)
 {
-	FlowDb *db;
 	FlowStats stats;
 
 	if (RecoveryInProgress())
 		return false;
-	flowdb_report(flow_attach(flowdb_env(), shared, path, &db));
 	flow_stats(db, &stats);
-	flow_detach(db);
 	return stats.flushed_pos > GetXLogInsertRecPtr();
 }
 
-/* Load a CLOSED slot.  registry_lock is held exclusively. */
+/* What a load has put into memory is fit for use, with what was kept for it;
+ * false: it is not, and was taken out again. */
+static bool
+finish_load(FlowdbSlot *slot, FlowDbShared *shared, const char *path)
+{
+	FlowDb *volatile db = NULL;
+	FlowStatus st;
+
+	PG_TRY();
+	{
+		FlowDb *attached;
+
+		flowdb_report(flow_attach(flowdb_env(), shared, path, &attached));
+		db = attached;
+		st = is_ahead_of_wal(attached)
+				 ? flowi_fail(FLOW_CORRUPT,
+							  "its files are newer than the server's "
+							  "write-ahead log, which was reset or belongs "
+							  "elsewhere")
+				 : flowdb_aside_apply(&slot->entry, attached);
+		if (st != FLOW_CORRUPT && st != FLOW_MISMATCH)
+			flowdb_report(st);
+		flow_detach(attached);
+	}
+	PG_CATCH();
+	{
+		if (db != NULL)
+			flow_detach(db);
+		flow_unload(flowdb_env(), shared);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (st == FLOW_OK)
+		return true;
+	break_slot(slot, st, flow_last_error()->message);
+	flow_unload(flowdb_env(), shared);
+	return false;
+}
+
+/* Load a slot that has nothing in memory; throws when its files cannot be
+ * read now, or memory does not suffice. */
 static void
-load_slot(FlowdbSlot *slot)
+load_files(FlowdbSlot *slot)
 {
 	FlowOptions options = FLOW_OPTIONS_DEFAULT;
 	FlowDbShared *shared;
+	XLogRecPtr kept;
 	char path[MAXPGPATH];
 	char reason[256];
 	FlowStatus st;
 
 	flowdb_registry_path(&slot->entry, path);
-	if (!flowdb_identity_matches(path, &slot->entry, reason, sizeof(reason)))
+	st = flowdb_identity_matches(path, &slot->entry, reason, sizeof(reason));
+	if (st != FLOW_OK)
 	{
-		break_slot(slot, reason);
+		break_slot(slot, st, reason);
 		return;
 	}
 	flowdb_settings_options(&options);
@@ -96,22 +149,79 @@ load_slot(FlowdbSlot *slot)
 	 * backup could not see, made of others that it has (S12).
 	 */
 	options.will_redo = RecoveryInProgress();
+	if (flowdb_aside_start(&slot->entry, &kept))
+	{
+		options.log_start = Min(options.log_start, kept);
+		options.will_redo = true;
+	}
 	st = flow_load(flowdb_env(), path, &options, &shared);
 	if (st == FLOW_CORRUPT || st == FLOW_MISMATCH || st == FLOW_NOTFOUND)
 	{
-		break_slot(slot, flow_last_error()->message);
+		break_slot(slot, st, flow_last_error()->message);
 		return;
 	}
 	flowdb_report(st);
-	if (is_ahead_of_wal(shared, path))
-	{
-		flow_unload(flowdb_env(), shared);
-		break_slot(slot, "its files are newer than the server's write-ahead "
-						 "log, which was reset or belongs elsewhere");
+	if (!finish_load(slot, shared, path))
 		return;
-	}
 	slot->shared = shared;
 	slot->state = FLOWDB_DB_OPEN;
+	slot->may_heal = false;
+	slot->reason[0] = '\0';
+}
+
+/* Is it a matter of space or memory?  Then recovery stops (S7). */
+static bool
+wants_room(int sqlerrcode)
+{
+	return ERRCODE_TO_CATEGORY(sqlerrcode) ==
+		   ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES);
+}
+
+/*
+ * Load a slot that has nothing in memory.  registry_lock is held exclusively.
+ * One whose files cannot be reached is broken until they can; in recovery it
+ * must not keep the server from starting: its records are kept for later
+ * (aside.c).
+ */
+static void
+load_slot(FlowdbSlot *slot)
+{
+	ErrorData *volatile edata = NULL;
+	FlowdbNoThrow guard;
+
+	flowdb_nothrow_begin(&guard);
+	PG_TRY();
+	{
+		load_files(slot);
+	}
+	PG_CATCH();
+	{
+		flowdb_nothrow_unlock(&guard);
+		MemoryContextSwitchTo(guard.context);
+		edata = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	flowdb_nothrow_end(&guard);
+	if (edata == NULL)
+		return;
+	if (wants_room(edata->sqlerrcode))
+	{
+		strlcpy(slot->reason, edata->message, sizeof(slot->reason));
+		ReThrowError(edata);
+	}
+	break_slot(slot, FLOW_NOTFOUND, edata->message);
+	slot->sqlstate = edata->sqlerrcode;
+	FreeErrorData(edata);
+}
+
+/* Has it to be loaded, for the first time or again?  registry_lock is held. */
+static bool
+wants_load(const FlowdbSlot *slot)
+{
+	return slot->state == FLOWDB_DB_CLOSED ||
+		   (slot->state == FLOWDB_DB_BROKEN && slot->may_heal &&
+			!RecoveryInProgress());
 }
 
 /* Does the slot have a database in memory?  registry_lock is held. */
@@ -156,11 +266,11 @@ flowdb_slot_handle(int i)
 	FlowDb *db = NULL;
 
 	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
-	if (slot->state == FLOWDB_DB_CLOSED)
+	if (wants_load(slot))
 	{
 		LWLockRelease(&flowdb_shared->registry_lock);
 		LWLockAcquire(&flowdb_shared->registry_lock, LW_EXCLUSIVE);
-		if (slot->state == FLOWDB_DB_CLOSED)
+		if (wants_load(slot))
 			load_slot(slot);
 	}
 	if (is_loaded(slot))
@@ -178,28 +288,16 @@ flowdb_slot_handle(int i)
 	return db;
 }
 
+static void
+get_handle(void *slot)
+{
+	(void) flowdb_slot_handle(*(int *) slot);
+}
+
 bool
 flowdb_slot_try_load(int i)
 {
-	MemoryContext context = CurrentMemoryContext;
-	volatile bool result = true;
-
-	PG_TRY();
-	{
-		(void) flowdb_slot_handle(i);
-	}
-	PG_CATCH();
-	{
-		LWLockReleaseAll();
-		MemoryContextSwitchTo(context);
-		HOLD_INTERRUPTS();
-		EmitErrorReport();
-		FlushErrorState();
-		RESUME_INTERRUPTS();
-		result = false;
-	}
-	PG_END_TRY();
-	return result;
+	return flowdb_in_peace(get_handle, &i, &flowdb_shared->warned[i].load_at);
 }
 
 /* Of a worker, which has no scan: gives up at once, and its merge with it. */
@@ -208,6 +306,28 @@ flowdb_slot_forget(int i)
 {
 	flow_detach(handles[i].db);
 	handles[i].db = NULL;
+}
+
+bool
+flowdb_slot_tidy(int i)
+{
+	const FlowdbSlot *slot = &flowdb_shared->slots[i];
+	bool gone;
+
+	if (handles[i].db == NULL)
+		return false;
+	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
+	gone = !is_loaded(slot) || slot->generation != handles[i].generation;
+	LWLockRelease(&flowdb_shared->registry_lock);
+	if (gone)
+		flowdb_slot_forget(i);
+	return gone;
+}
+
+FlowDbShared *
+flowdb_slot_loaded(const FlowdbSlot *slot)
+{
+	return is_loaded(slot) ? slot->shared : NULL;
 }
 
 bool
@@ -222,12 +342,36 @@ flowdb_slot_is_loaded(int i)
 }
 
 bool
+flowdb_slot_may_heal(int i)
+{
+	bool result;
+
+	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
+	result = flowdb_shared->slots[i].state == FLOWDB_DB_BROKEN &&
+			 flowdb_shared->slots[i].may_heal;
+	LWLockRelease(&flowdb_shared->registry_lock);
+	return result;
+}
+
+bool
 flowdb_slot_is_broken(int i)
 {
 	bool result;
 
 	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
 	result = flowdb_shared->slots[i].state == FLOWDB_DB_BROKEN;
+	LWLockRelease(&flowdb_shared->registry_lock);
+	return result;
+}
+
+bool
+flowdb_slot_is_newer(int i)
+{
+	const FlowdbSlot *slot = &flowdb_shared->slots[i];
+	bool result;
+
+	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
+	result = slot->state == FLOWDB_DB_BROKEN && slot->newer;
 	LWLockRelease(&flowdb_shared->registry_lock);
 	return result;
 }
@@ -257,7 +401,7 @@ flowdb_slot_break(int i)
 	LWLockAcquire(&flowdb_shared->registry_lock, LW_EXCLUSIVE);
 	if (slot->state == FLOWDB_DB_OPEN &&
 		slot->generation == handles[i].generation)
-		break_slot(slot, flow_last_error()->message);
+		break_slot(slot, flow_last_error()->status, flow_last_error()->message);
 	LWLockRelease(&flowdb_shared->registry_lock);
 }
 
@@ -298,6 +442,59 @@ flowdb_maintenance_ended(void)
 	}
 }
 
+static void
+refuse_broken(Oid serverid, int slot)
+{
+	const char *name = GetForeignServer(serverid)->servername;
+	bool newer = flowdb_slot_is_newer(slot);
+	bool may_heal = flowdb_slot_may_heal(slot);
+
+	ereport(ERROR,
+			(errcode(flowdb_shared->slots[slot].sqlstate),
+			 newer ? errmsg("FlowDB database of server \"%s\" was written by a "
+							"newer version of flowdb_fdw",
+							name)
+				   : errmsg("FlowDB database of server \"%s\" is broken", name),
+			 flowdb_rights_server(serverid) >= FLOWDB_SEE_MONITOR
+				 ? errdetail_internal("%s", flowdb_shared->slots[slot].reason)
+				 : errdetail("The server's log tells why."),
+			 newer ? errhint("Use the version that wrote it, or a later one.")
+			 : may_heal && RecoveryInProgress()
+				 ? errhint("Mount its file system, or let the operating system "
+						   "user that runs the server read it; then restart "
+						   "the standby.")
+			 : may_heal
+				 ? errhint("Mount its file system, or let the operating system "
+						   "user that runs the server read it; the database "
+						   "is then used again by itself.")
+				 : errhint("Get the rows from a standby, or from a backup of "
+						   "the whole cluster that is recovered elsewhere; "
+						   "then drop the foreign server and create it "
+						   "again.")));
+}
+
+/*
+ * A server's definition may be older than its database
+ * (flowdb_create_database): one whose transaction has not ended is there for
+ * that transaction only, and one that was rolled back, whose files are still
+ * to be removed, for nobody.
+ */
+static bool
+is_there(int slot)
+{
+	FlowTxnState state = FLOW_TXN_UNKNOWN;
+	uint64 xid;
+
+	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
+	xid = flowdb_shared->slots[slot].entry.create_xid;
+	LWLockRelease(&flowdb_shared->registry_lock);
+	if (likely(xid == 0) ||
+		TransactionIdIsCurrentTransactionId((TransactionId) xid))
+		return true;
+	flowdb_report(flowdb_txn_outcome(flowdb_env(), xid, &state));
+	return state == FLOW_TXN_COMMITTED || state == FLOW_TXN_SETTLED;
+}
+
 FlowDb *
 flowdb_database(Oid serverid)
 {
@@ -306,7 +503,7 @@ flowdb_database(Oid serverid)
 
 	flowdb_require_preload();
 	slot = flowdb_registry_find(MyDatabaseId, serverid);
-	if (slot < 0)
+	if (slot < 0 || !is_there(slot))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("server \"%s\" has no FlowDB database",
@@ -314,19 +511,10 @@ flowdb_database(Oid serverid)
 				 errdetail("A database is made by CREATE SERVER; a copy of a "
 						   "server's definition, as CREATE DATABASE ... "
 						   "TEMPLATE makes it, does not share it."),
-				 errhint("Drop the server and create it again; after "
-						 "pg_upgrade, restore its tables from a dump.")));
+				 errhint("Make an empty one by flowdb_create_database(); after "
+						 "pg_upgrade, restore the rows from a dump.")));
 	db = flowdb_slot_handle(slot);
 	if (db == NULL || flowdb_slot_is_broken(slot))
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("FlowDB database of server \"%s\" is broken",
-					GetForeignServer(serverid)->servername),
-			 flowdb_rights_server(serverid) >= FLOWDB_SEE_MONITOR
-				 ? errdetail_internal("%s", flowdb_shared->slots[slot].reason)
-				 : errdetail("The server's log tells why."),
-			 errhint("Restore the server's data directory from a backup, "
-					 "or drop the foreign server.")));
+		refuse_broken(serverid, slot);
 	return db;
 }

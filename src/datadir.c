@@ -36,9 +36,9 @@
 
 /* Beginnings of names that are ours, or that base backups leave out. */
 static const char *const reserved[] = {
-	"registry", "aside-",		  "pg_",
-	"pgsql_",	"postmaster.",	  "postgresql",
-	"backup_",	"tablespace_map", "current_logfiles",
+	"registry",		  "aside-",			  "later-",		"pg_",
+	"pgsql_",		  "postmaster.",	  "postgresql", "backup_",
+	"tablespace_map", "current_logfiles",
 };
 
 /* ------------------------------------------------------------------ the name */
@@ -172,15 +172,17 @@ is_nothing(const char *name)
 }
 
 static bool
-is_empty(const char *path)
+is_empty(const char *path, int elevel)
 {
 	DIR *dir = AllocateDir(path);
+	bool empty = dir != NULL;
 	struct dirent *de;
-	bool empty = true;
 
-	while (empty && (de = ReadDir(dir, path)) != NULL)
-		empty = is_nothing(de->d_name);
-	FreeDir(dir);
+	while ((empty || elevel >= ERROR) &&
+		   (de = ReadDirExtended(dir, path, elevel)) != NULL)
+		empty = empty && is_nothing(de->d_name);
+	if (dir != NULL)
+		FreeDir(dir);
 	return empty;
 }
 
@@ -192,10 +194,10 @@ may_take(const char *path, const FlowdbEntry *entry, char *reason,
 	FlowdbEntry found;
 	uint64 system_id;
 
-	if (is_empty(path))
+	if (is_empty(path, ERROR))
 		return true;
 	if (RecoveryInProgress() &&
-		flowdb_identity_read(path, &found, &system_id) &&
+		flowdb_identity_read(path, &found, &system_id) == FLOWDB_FILE_OK &&
 		found.identity == entry->identity && system_id == GetSystemIdentifier())
 		return true;
 	snprintf(reason, reason_bytes, "directory \"%s\" is not empty", path);
@@ -260,7 +262,7 @@ flowdb_datadir_make(const FlowdbEntry *entry, char *reason, Size reason_bytes)
 
 /* A merge that is under way may make one more file while the others go; it
  * fails with the next one.  Of a link that somebody put there only the link
- * is removed. */
+ * is removed; where a file system is mounted the directory stays. */
 bool
 flowdb_datadir_remove(const FlowdbEntry *entry)
 {
@@ -272,9 +274,12 @@ flowdb_datadir_remove(const FlowdbEntry *entry)
 	{
 		if (lstat(path, &sb) < 0 && errno == ENOENT)
 			return true;
-		if (S_ISLNK(sb.st_mode) ? unlink(path) == 0 : rmtree(path, true))
+		if (S_ISLNK(sb.st_mode) ? unlink(path) == 0
+								: rmtree(path, false) && rmdir(path) == 0)
 			return true;
+		if (errno == EBUSY && is_empty(path, LOG))
+			return true; /* nothing is wrong: no WARNING */
 		pg_usleep(10000L);
 	}
-	return false;
+	return is_empty(path, LOG);
 }

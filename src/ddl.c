@@ -11,10 +11,7 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/reloptions.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/indexing.h"
@@ -28,11 +25,9 @@
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "catalog.h"
 #include "datadir.h"
 
 static object_access_hook_type prev_object_access;
@@ -63,32 +58,15 @@ flowdb_is_our_wrapper(Oid fdwid)
 static Oid
 new_servers_wrapper(Oid serverid, const char **dirp)
 {
-	Relation rel = table_open(ForeignServerRelationId, AccessShareLock);
-	Oid fdwid = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
+	List *options;
+	HeapTuple tuple = flowdb_catalog_written(
+		ForeignServerOidIndexId, Anum_pg_foreign_server_oid, serverid,
+		Anum_pg_foreign_server_srvoptions, &options);
 
-	*dirp = "";
-	ScanKeyInit(&key, Anum_pg_foreign_server_oid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(serverid));
-	scan = systable_beginscan(rel, ForeignServerOidIndexId, true, SnapshotSelf,
-							  1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool isnull;
-		Datum options = heap_getattr(tuple, Anum_pg_foreign_server_srvoptions,
-									 RelationGetDescr(rel), &isnull);
-
-		fdwid = ((Form_pg_foreign_server) GETSTRUCT(tuple))->srvfdw;
-		if (!isnull)
-			*dirp =
-				pstrdup(flowdb_datadir_option(untransformRelOptions(options)));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return fdwid;
+	*dirp = flowdb_datadir_option(options);
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	return ((Form_pg_foreign_server) GETSTRUCT(tuple))->srvfdw;
 }
 
 /*
@@ -132,6 +110,20 @@ create_database(Oid serverid, const char *dir)
 		flowdb_registry_release(&entry);
 	}
 	PG_END_TRY();
+}
+
+void
+flowdb_ddl_make_database(Oid serverid)
+{
+	ForeignServer *server = GetForeignServer(serverid);
+
+	/* one whose transaction was rolled back is none */
+	flowdb_registry_settle();
+	if (flowdb_registry_find(MyDatabaseId, serverid) >= 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_DATABASE),
+						errmsg("server \"%s\" has a FlowDB database already",
+							   server->servername)));
+	create_database(serverid, flowdb_datadir_option(server->options));
 }
 
 /* A server's files stay where they are. */

@@ -107,4 +107,29 @@ flowdb_debug_point(const char *name)
 	return false;
 }
 
+/*
+ * Does the file flowdb_debug/io want op to fail on path?  Its lines are "op
+ * errno part-of-path"; errno is set then.
+ */
+bool
+flowdb_debug_io(const char *op, const char *path)
+{
+	char name[MAXPGPATH];
+	char wanted[16];
+	char part[256];
+	int err_no;
+	bool fails = false;
+	FILE *f;
+
+	snprintf(name, sizeof(name), "%s/flowdb_debug/io", DataDir);
+	if (access(name, F_OK) != 0 || (f = fopen(name, "r")) == NULL)
+		return false;
+	while (!fails && fscanf(f, "%15s %d %255s", wanted, &err_no, part) == 3)
+		fails = strcmp(wanted, op) == 0 && strstr(path, part) != NULL;
+	fclose(f);
+	if (fails)
+		errno = err_no;
+	return fails;
+}
+
 #endif /* FLOWDB_DEBUG_POINTS */

@@ -58,7 +58,19 @@ corrupt_row(const FlowdbDecoder *dec, const char *what)
 			 errmsg("damaged row in FlowDB store \"%s\"", dec->table->store),
 			 errdetail("Read through foreign table \"%s\": %s.", dec->relname,
 					   what),
-			 errhint("Restore the database's directory from a backup.")));
+			 errhint("Get the rows from a standby, or from a backup of the "
+					 "whole cluster that is recovered elsewhere.")));
+}
+
+static void
+newer_row(const FlowdbDecoder *dec)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("FlowDB store \"%s\" has rows that a newer version of "
+					"flowdb_fdw wrote",
+					dec->table->store),
+			 errhint("Use the version that wrote them, or a later one.")));
 }
 
 /* -------------------------------------------------------------------- keys */
@@ -250,6 +262,8 @@ row_header(const FlowdbDecoder *dec, const uint8 *p, const uint8 *end,
 {
 	uint32 head;
 
+	if (unlikely(p<end && * p> FLOWDB_ROW_VERSION))
+		newer_row(dec);
 	if (p >= end || *p++ != FLOWDB_ROW_VERSION)
 		corrupt_row(dec, "its version is unknown");
 	if (!flowdb_get_varint(&p, end, &head) || head >> 1 > PG_INT16_MAX)

@@ -293,6 +293,12 @@ get_column(Reader *r, FlowdbStoreColumn *col)
 }
 
 bool
+flowdb_describe_is_newer(const uint8 *bytes, Size len)
+{
+	return len > 0 && bytes[0] > DESCRIPTION_VERSION;
+}
+
+bool
 flowdb_describe_decode(const uint8 *bytes, Size len, FlowdbDescription *desc)
 {
 	Reader r = {.p = bytes, .end = bytes + len};

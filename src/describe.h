@@ -97,6 +97,8 @@ extern void flowdb_describe_encode(const FlowdbDescription *desc,
 								   StringInfo buf);
 extern bool flowdb_describe_decode(const uint8 *bytes, Size len,
 								   FlowdbDescription *desc);
+/* Bytes of a newer version, which decode takes for malformed? */
+extern bool flowdb_describe_is_newer(const uint8 *bytes, Size len);
 extern bool flowdb_describe_resolve(FlowdbDescription *desc);
 extern void flowdb_describe_type(Form_pg_attribute att, FlowdbTypeRef *ref);
 

@@ -20,18 +20,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/reloptions.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_foreign_table.h"
-#include "commands/defrem.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -39,6 +33,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "catalog.h"
 #include "fdw.h"
 #include "flowdb_shmem.h"
 
@@ -51,6 +46,9 @@ typedef struct Change
 	bool lost;	/* its table never was: no rollback brings it back */
 	bool asked; /* by flowdb_drop_store, not by a DROP */
 } Change;
+
+/* So many stores that a statement leaves behind are named one by one. */
+#define MAX_KEPT_TOLD 20
 
 /* All in TopTransactionContext. */
 static List *endings;	 /* Change: stores to be dropped at the commit */
@@ -94,83 +92,17 @@ is_among(List *list, Oid serverid, const char *store)
 	return false;
 }
 
-/* ------------------------------------------------------------ what tables say */
-
-/* The store that a row of pg_foreign_table names, or NULL. */
-static char *
-named_store(Datum options, bool isnull)
-{
-	ListCell *lc;
-
-	if (isnull)
-		return NULL;
-	foreach (lc, untransformRelOptions(options))
-	{
-		DefElem *def = lfirst_node(DefElem, lc);
-
-		if (strcmp(def->defname, "store") == 0)
-			return defGetString(def);
-	}
-	return NULL;
-}
-
-static char *
-own_store(Oid relid)
-{
-	return psprintf("%u", relid);
-}
-
-/* A foreign table of a server. */
-typedef struct Shown
-{
-	Oid relid;
-	char *store; /* what it shows */
-	bool named;	 /* by its option */
-} Shown;
-
-/* Those of a server, Shown, by oid. */
-static List *
-tables_of(Oid serverid)
-{
-	Relation rel = table_open(ForeignTableRelationId, AccessShareLock);
-	SysScanDesc scan =
-		systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List *tables = NIL;
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
-		Shown *shown;
-		Datum options;
-		bool isnull;
-
-		if (form->ftserver != serverid)
-			continue;
-		options = heap_getattr(tuple, Anum_pg_foreign_table_ftoptions,
-							   RelationGetDescr(rel), &isnull);
-		shown = palloc(sizeof(Shown));
-		shown->relid = form->ftrelid;
-		shown->store = named_store(options, isnull);
-		shown->named = shown->store != NULL;
-		if (!shown->named)
-			shown->store = own_store(shown->relid);
-		tables = lappend(tables, shown);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return tables;
-}
+/* ----------------------------------------------------------- who shows a store */
 
 /* The first of tables that shows the store; named_only: by its option. */
-static const Shown *
+static const FlowdbShown *
 who_shows(List *tables, const char *store, bool named_only)
 {
 	ListCell *lc;
 
 	foreach (lc, tables)
 	{
-		const Shown *shown = lfirst(lc);
+		const FlowdbShown *shown = lfirst(lc);
 
 		if ((shown->named || !named_only) && strcmp(shown->store, store) == 0)
 			return shown;
@@ -188,7 +120,7 @@ refuse_shown(List *tables, const char *store)
 	initStringInfo(&names);
 	foreach (lc, tables)
 	{
-		const Shown *shown = lfirst(lc);
+		const FlowdbShown *shown = lfirst(lc);
 
 		if (strcmp(shown->store, store) != 0)
 			continue;
@@ -212,7 +144,7 @@ refuse_shown(List *tables, const char *store)
 void
 flowdb_refuse_shown(Oid serverid, const char *store)
 {
-	refuse_shown(tables_of(serverid), store);
+	refuse_shown(flowdb_catalog_tables(serverid), store);
 }
 
 /* ----------------------------------------------------------------- databases */
@@ -269,6 +201,9 @@ static void
 tell_kept(void)
 {
 	List *changes = kept;
+	List *tables = NIL;
+	Oid serverid = InvalidOid;
+	int n = 0;
 	ListCell *lc;
 
 	kept = NIL;
@@ -278,11 +213,17 @@ tell_kept(void)
 		const Change *c = lfirst(lc);
 		FlowDb *db;
 
-		if (!server_exists(c->serverid) ||
-			who_shows(tables_of(c->serverid), c->store, false))
+		if (!server_exists(c->serverid))
+			continue;
+		if (c->serverid != serverid)
+			tables = flowdb_catalog_tables(c->serverid);
+		serverid = c->serverid;
+		if (who_shows(tables, c->store, false))
 			continue;
 		db = usable_database(c->serverid);
 		if (db == NULL || find_store(db, c->store) == 0)
+			continue;
+		if (++n > MAX_KEPT_TOLD)
 			continue;
 		ereport(NOTICE, (errmsg("FlowDB store \"%s\" keeps its rows", c->store),
 						 errhint("Drop it with flowdb_drop_store(%s, %s).",
@@ -290,6 +231,11 @@ tell_kept(void)
 									 GetForeignServer(c->serverid)->servername),
 								 quote_literal_cstr(c->store))));
 	}
+	if (n > MAX_KEPT_TOLD)
+		ereport(
+			NOTICE,
+			(errmsg("%d more FlowDB stores keep their rows", n - MAX_KEPT_TOLD),
+			 errhint("They are those of flowdb_stores with \"orphan\".")));
 }
 
 /* Log a drop, unless a table shows the store all the same. */
@@ -364,7 +310,7 @@ log_endings(void)
 		if (!server_exists(c->serverid))
 			continue; /* its database goes as a whole */
 		if (c->serverid != serverid)
-			tables = tables_of(c->serverid);
+			tables = flowdb_catalog_tables(c->serverid);
 		serverid = c->serverid;
 		log_ending(c, tables);
 	}
@@ -377,8 +323,7 @@ void
 flowdb_table_dropped(Oid relid)
 {
 	ForeignTable *ft;
-	ListCell *lc;
-	char *store = NULL;
+	char *store;
 
 	if (IsBinaryUpgrade || get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
 		return;
@@ -386,19 +331,14 @@ flowdb_table_dropped(Oid relid)
 	if (!flowdb_is_ours(ft->serverid) ||
 		flowdb_registry_find(MyDatabaseId, ft->serverid) < 0)
 		return;
-	foreach (lc, ft->options)
-	{
-		DefElem *def = lfirst_node(DefElem, lc);
-
-		if (strcmp(def->defname, "store") == 0)
-			store = defGetString(def);
-	}
+	store = flowdb_catalog_named_store(ft->options);
 	if (store && !is_among(kept, ft->serverid, store))
 		kept = add_change(kept, ft->serverid, store,
 						  GetCurrentSubTransactionId(), NULL);
 	else if (!store)
-		endings = add_change(endings, ft->serverid, own_store(relid),
-							 GetCurrentSubTransactionId(), NULL);
+		endings =
+			add_change(endings, ft->serverid, flowdb_catalog_own_store(relid),
+					   GetCurrentSubTransactionId(), NULL);
 	/* ON COMMIT DROP comes after PRE_COMMIT, and may cascade to a table */
 	if (committing && endings != NIL)
 		log_endings();
@@ -424,9 +364,8 @@ flowdb_store_begun(Relation rel, const FlowdbTable *table, FlowDb *db,
 				   uint32 store_id)
 {
 	if (rel->rd_createSubid == InvalidSubTransactionId ||
-		strcmp(table->store, own_store(table->relid)) != 0)
+		strcmp(table->store, flowdb_catalog_own_store(table->relid)) != 0)
 		return;
-	flowdb_debug_point("store-begun");
 	flowdb_store_drop(db, store_id,
 					  U64FromFullTransactionId(GetTopFullTransactionId()),
 					  true);
@@ -434,54 +373,23 @@ flowdb_store_begun(Relation rel, const FlowdbTable *table, FlowDb *db,
 							rel->rd_createSubid, NULL);
 }
 
-/* The store that the command at hand gives to a table, or NULL: its own. */
-static char *
-new_named_store(Oid relid)
-{
-	Relation rel = table_open(ForeignTableRelationId, AccessShareLock);
-	char *store = NULL;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_foreign_table_ftrelid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, ForeignTableRelidIndexId, true, SnapshotSelf,
-							  1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool isnull;
-		Datum options = heap_getattr(tuple, Anum_pg_foreign_table_ftoptions,
-									 RelationGetDescr(rel), &isnull);
-
-		store = named_store(options, isnull);
-		if (store)
-			store = pstrdup(store);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return store;
-}
-
 /* An owned store that its table leaves by ALTER stays; say so. */
 void
 flowdb_table_altered(Oid relid)
 {
 	ForeignTable *ft = GetForeignTable(relid); /* as it was */
-	const char *own = own_store(relid);
-	ListCell *lc;
+	const char *own = flowdb_catalog_own_store(relid);
+	List *options;
 	char *store;
 	FlowDb *db;
 
-	if (!flowdb_is_ours(ft->serverid))
+	if (!flowdb_is_ours(ft->serverid) ||
+		flowdb_catalog_named_store(ft->options) != NULL)
 		return;
-	foreach (lc, ft->options)
-	{
-		if (strcmp(lfirst_node(DefElem, lc)->defname, "store") == 0)
-			return;
-	}
-	store = new_named_store(relid);
+	(void) flowdb_catalog_written(ForeignTableRelidIndexId,
+								  Anum_pg_foreign_table_ftrelid, relid,
+								  Anum_pg_foreign_table_ftoptions, &options);
+	store = flowdb_catalog_named_store(options);
 	if (store == NULL || strcmp(store, own) == 0)
 		return;
 	db = usable_database(ft->serverid);

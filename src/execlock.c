@@ -56,7 +56,7 @@ flowdb_lock_begin(ForeignScanState *node, FlowdbScanState *state)
 	lock->wait.relname =
 		pstrdup(RelationGetRelationName(node->ss.ss_currentRelation));
 	lock->command = (CmdType) lthird_int(how);
-	lock->now = flowdb_statement_now();
+	lock->now = flowdb_judge_now(state->db);
 	lock->statement = flowdb_statement(node->ss.ps.state);
 	flowdb_held_init(&lock->held, CurrentMemoryContext);
 	if (!node->ss.ps.state->es_epq_active)
@@ -167,6 +167,29 @@ check_time_shown(const FlowdbTable *table, int64 ts, const char *relname)
 					 "has a time column.")));
 }
 
+/* Somebody may have locked all of the store in place of many rows, which NOWAIT
+ * and SKIP LOCKED take for each row; false: skip it. */
+static bool
+lock_store(const FlowdbScanLock *lock, const FlowdbRowId *row)
+{
+	LOCKMODE mode =
+		lock->command == CMD_SELECT ? RowShareLock : RowExclusiveLock;
+
+	if (lock->wait.policy == LockWaitBlock)
+	{
+		flowdb_lock_store(row->serverid, row->store_id, mode);
+		return true;
+	}
+	if (flowdb_lock_store_if(row->serverid, row->store_id, mode))
+		return true;
+	if (lock->wait.policy == LockWaitError)
+		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						errmsg("could not obtain lock on row in relation "
+							   "\"%s\"",
+							   lock->wait.relname)));
+	return false;
+}
+
 /* Lock the row that the scan has come to; false: it is not to be returned. */
 static bool
 lock_row(ForeignScanState *node, const FlowdbRowId *row, TupleTableSlot *slot)
@@ -178,10 +201,8 @@ lock_row(ForeignScanState *node, const FlowdbRowId *row, TupleTableSlot *slot)
 
 	if (lock->command != CMD_SELECT)
 		check_time_shown(state->table, row->ts, lock->wait.relname);
-	if (!lock->store_locked)
-		flowdb_lock_store(row->serverid, row->store_id,
-						  lock->command == CMD_SELECT ? RowShareLock
-													  : RowExclusiveLock);
+	if (!lock->store_locked && !lock_store(lock, row))
+		return false;
 	lock->store_locked = true;
 	if (!flowdb_row_lock(row, lock->mode, &lock->wait))
 		return false;

@@ -277,13 +277,15 @@ look_for_duplicate(FlowdbModify *m, ResultRelInfo *rinfo, TupleTableSlot *slot,
 				   EState *estate, uint64 *seenp)
 {
 	Snapshot snapshot = estate->es_snapshot;
+	FlowdbRowWait wait = m->wait;
 	FlowdbRowId row;
 	FlowdbRowNewest newest;
 
+	wait.optional = true; /* the push looks again */
 	if (!snapshot && ActiveSnapshotSet())
 		snapshot = GetActiveSnapshot(); /* COPY */
 	flowdb_modify_row(m, &row);
-	(void) flowdb_row_lock(&row, FLOWDB_ROW_EXCLUSIVE, &m->wait);
+	(void) flowdb_row_lock(&row, FLOWDB_ROW_EXCLUSIVE, &wait);
 	flowdb_held_newest(&m->held, &row, snapshot, m->now, &m->wait, &newest);
 	flowdb_held_close(&m->held);
 	*seenp = newest.seen;

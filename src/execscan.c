@@ -213,7 +213,7 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 	spec->store_id = state->decoder->layout->store_id;
 	spec->reverse = state->reverse;
 	spec->keys_only = state->decoder->nwanted == 0;
-	spec->now = flowdb_statement_now();
+	spec->now = flowdb_judge_now(state->db);
 	spec->visible = flowdb_visible;
 	spec->visible_arg = snapshot;
 	spec->own = flowdb_xact_buffer(state->table->serverid);

@@ -88,7 +88,7 @@ extern List *flowdb_value_names(const char *value);
  * CREATE and ALTER SERVER.  A crash in between, or an abort, leaves it behind
  * or ahead: whoever writes looks whether both agree, and tells it again.
  *
- * flowdb_options_note
+ * flowdb_options_note_server, _table
  *		A statement changed the server's options, or the table's policy.
  * flowdb_options_heal
  *		Before a layout is made for writing; cheap when nothing has changed.

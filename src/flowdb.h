@@ -91,6 +91,18 @@ flowdb_debug_point(const char *name)
 }
 #endif
 
+/* A failing disk, for tests: true, and errno, when the file operation op is to
+ * fail on path (t/FlowdbTest.pm, debug_io). */
+#ifdef FLOWDB_DEBUG_POINTS
+extern bool flowdb_debug_io(const char *op, const char *path);
+#else
+static inline bool
+flowdb_debug_io(const char *op, const char *path)
+{
+	return false;
+}
+#endif
+
 /* ------------------------------------------------------------- in pgenv.c */
 
 /* The FlowEnv of this process; made at first use. */
@@ -186,5 +198,8 @@ extern void flowdb_store_drop(FlowDb *db, uint32 store_id, uint64 xid,
 
 /* S13: before the first scan of a transaction; cheap when repeated. */
 extern void flowdb_announce_reader(void);
+/* At what time this statement judges expiry in db: flowdb_statement_now(), or
+ * later when rows were removed by then; never less than it was before. */
+extern int64 flowdb_judge_now(FlowDb *db);
 
 #endif /* FLOWDB_H */

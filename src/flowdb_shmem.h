@@ -53,9 +53,24 @@ typedef struct FlowdbSlot
 	FlowdbEntry entry;
 	FlowdbDbState state;
 	uint32 generation;	  /* rises when the slot gets another database */
-	FlowDbShared *shared; /* set once loaded; its memory stays until restart */
-	char reason[256];	  /* why it is BROKEN */
+	FlowDbShared *shared; /* set once loaded; see flowdb_slot_loaded */
+	char reason[256];	  /* why it is BROKEN, or cannot be loaded now */
+	bool newer;			  /* BROKEN, as a newer version of ours wrote it */
+	bool may_heal; /* BROKEN, but only because its files cannot be reached */
+	int sqlstate;  /* of the error for who would use it while it is BROKEN */
 } FlowdbSlot;
+
+/*
+ * How far the time of day is believed by what removes expired rows
+ * (expiry.c).  Offsets are from ticks.
+ */
+typedef struct FlowdbTrust
+{
+	bool known;		 /* offset is set */
+	int64 offset;	 /* believed */
+	int64 jumped;	 /* one farther ahead, since jumped_at; see there */
+	int64 jumped_at; /* a tick; 0: there is none */
+} FlowdbTrust;
 
 #define FLOWDB_TRANCHE_ROW_LOCK 5 /* of FlowdbShared.tranche */
 
@@ -70,6 +85,7 @@ struct FlowdbShared
 
 	/* protected by registry_lock */
 	bool registry_loaded;
+	bool registry_behind; /* the file could not be written; see settle.c */
 	XLogRecPtr forgotten_before; /* what the log says before this about a
 								  * database that is not listed is void */
 	FlowdbSlot slots[FLOWDB_MAX_DATABASES];
@@ -78,6 +94,12 @@ struct FlowdbShared
 	slock_t mutex;
 	Latch *launcher_latch; /* NULL: not running */
 	Latch *worker_latch[FLOWDB_MAX_WORKERS];
+	struct FlowdbWarned
+	{
+		int64 flush_at; /* 0: nothing to be taken back */
+		int64 work_at;
+		int64 load_at;
+	} warned[FLOWDB_MAX_DATABASES]; /* ticks: when warnings were given last */
 
 	pg_atomic_uint32 pressure; /* a writer waits for write buffers */
 
@@ -86,6 +108,11 @@ struct FlowdbShared
 	FlowRegion *region;			  /* constant */
 
 	pg_atomic_uint32 backups; /* sessions that may run a base backup */
+
+	/* tick of the last try to have a launcher started that is missing */
+	pg_atomic_uint64 launcher_asked;
+
+	FlowdbTrust trust; /* protected by mutex */
 
 	/* by number of process: start of a transaction that scans, in the engine's
 	 * epoch, or 0; written by that process alone */
@@ -102,6 +129,17 @@ extern void flowdb_region_shares(Size *write_bytes, Size *cache_bytes);
 /* Fill in what settings say; the rest of *options is left alone. */
 extern void flowdb_settings_options(FlowOptions *options);
 extern void flowdb_settings_policy(FlowMergePolicy *policy);
+
+/* ------------------------------------------------------------- in clock.c */
+
+/* Microseconds: ticks never go back, are the same in all processes, and begin
+ * anywhere; the time of day counts from 1970.  flowdb_clocks() reads both at
+ * one moment.  flowdb_statement_now() is in keytype.h. */
+extern void flowdb_clocks(int64 *nowp, int64 *ticksp);
+extern int64 flowdb_ticks_us(void);
+extern int64 flowdb_now_us(void);
+/* Is it ms milliseconds or more since that tick? */
+extern bool flowdb_ticks_passed(int64 since, int64 ms);
 
 /* ------------------------------------------------------------- in shmem.c */
 
@@ -125,6 +163,15 @@ extern FlowStatus flowdb_nothrow_caught(FlowdbNoThrow *guard, FlowStatus st,
 										const char *what);
 extern void flowdb_nothrow_end(FlowdbNoThrow *guard);
 
+/*
+ * flowdb_in_peace
+ *		Call fn; what it throws is reported, once a minute (warned_at: the tick
+ *		of the last time, 0: none), and not thrown: a
+ *		full disk must not end the launcher or a worker.  false: it threw.  Of
+ *		a process that holds no LWLock.
+ */
+extern bool flowdb_in_peace(void (*fn)(void *arg), void *arg, int64 *warned_at);
+
 /* -------------------------------------------------------- in debugpoint.c */
 
 typedef enum FlowdbPointAction
@@ -140,6 +187,28 @@ typedef enum FlowdbPointAction
 extern FlowdbPointAction flowdb_debug_point_hit(const char *name);
 #endif
 
+/* ----------------------------------------------------------- in report.c */
+
+/* For ereport: what to do about it, or NULL; errcode(). */
+extern const char *flowdb_error_hint(FlowStatus st, int err_no);
+extern int flowdb_error_code(FlowStatus st, int err_no);
+
+/* ---------------------------------------------------------- in trouble.c */
+
+/* ERROR when what the database has in memory cannot be written to disk: it
+ * takes no more.  Want of memory is not meant, for which writers wait. */
+extern void flowdb_refuse_failing(Oid serverid, FlowDb *db);
+/* ERROR when nobody's write buffers come free because they cannot be. */
+extern void flowdb_refuse_full(void);
+/* WARNING that a flush, or other work, of a slot's database has failed, with
+ * the engine's last error; once a minute. */
+extern void flowdb_warn_flush(int slot, FlowStatus st);
+extern void flowdb_warn_work(int slot, FlowStatus st);
+/* LOG that flushes go well again, if there was such a warning. */
+extern void flowdb_flush_again(int slot);
+/* May one more warning of this kind be given?  At most one a minute. */
+extern bool flowdb_warn_now(int64 *warned_at);
+
 /* ---------------------------------------------------------- in registry.c */
 
 /*
@@ -148,7 +217,7 @@ extern FlowdbPointAction flowdb_debug_point_hit(const char *name);
  */
 extern int flowdb_registry_find(Oid dboid, Oid serverid);
 extern bool flowdb_registry_has_database(Oid dboid);
-/* Those that nobody has loaded yet: fills slots[], returns how many. */
+/* Those that nobody has loaded yet, or could: fills slots[], how many. */
 extern int flowdb_registry_closed(int slots[FLOWDB_MAX_DATABASES]);
 /* Does a record at pos speak of a time before some database was dropped? */
 extern bool flowdb_registry_forgot(XLogRecPtr pos);
@@ -175,7 +244,8 @@ extern void flowdb_registry_write(void);
 
 /* Act on CREATE and DROP whose transactions have ended. */
 extern void flowdb_registry_settle(void);
-/* Redo of a CREATE: who has its data_dir is gone by now, say what it may. */
+/* Redo of a CREATE: who has its server or data_dir is gone by now, whatever
+ * is known of it; so is what was applied to it before it was made. */
 extern void flowdb_registry_evict(const FlowdbEntry *entry);
 
 /* --------------------------------------------------------------- in ddl.c */
@@ -183,6 +253,9 @@ extern void flowdb_registry_evict(const FlowdbEntry *entry);
 extern void flowdb_ddl_init(void); /* hooks, from _PG_init */
 /* Is the wrapper one whose handler is ours, whatever its name? */
 extern bool flowdb_is_our_wrapper(Oid fdwid);
+/* An empty database for a server that has none; the caller holds a lock on
+ * the server that keeps others from dropping it or doing the same. */
+extern void flowdb_ddl_make_database(Oid serverid);
 
 /* --------------------------------------------------------- in dropstore.c */
 
@@ -206,9 +279,20 @@ extern FlowDb *flowdb_slot_handle(int slot);
  * not thrown.  Of a process that holds no LWLock. */
 extern bool flowdb_slot_try_load(int slot);
 extern bool flowdb_slot_is_broken(int slot);
+/* Broken, because a newer version of flowdb_fdw wrote what there is: nothing
+ * is wrong with it, and nothing of it may be given up. */
+extern bool flowdb_slot_is_newer(int slot);
+/* Broken only until its files can be reached again? */
+extern bool flowdb_slot_may_heal(int slot);
 extern bool flowdb_slot_is_loaded(int slot);
 /* Give up this process's handle on a slot; only when it has no scan open. */
 extern void flowdb_slot_forget(int slot);
+/* The same, when its database is gone: a handle keeps 16 kB of shared memory
+ * from others.  True: it was. */
+extern bool flowdb_slot_tidy(int slot);
+/* The database that a slot has in memory, or NULL; without a handle it is
+ * there only while the caller holds registry_lock, which it does. */
+extern FlowDbShared *flowdb_slot_loaded(const FlowdbSlot *slot);
 /*
  * A merge that a session has begun keeps others away from its store, so it
  * must not outlive the transaction: note it, and give it up at the end.
@@ -272,10 +356,11 @@ typedef struct FlowdbNewestLook
 
 extern FlowStatus flowdb_txn_outcome(FlowEnv *env, uint64_t xid,
 									 FlowTxnState *statep);
-/* Redo of a pg_xact truncation: what has not committed by now and is older
- * than oldest never will. */
-extern void flowdb_aborted_before(TransactionId oldest);
+/* In redo: what has not committed by now and is older than oldest never will.
+ * next: an xid that was yet to be given out when oldest was looked up. */
+extern void flowdb_aborted_before(TransactionId oldest, FullTransactionId next);
 /* An error that a callback kept back while the engine was unwinding. */
+extern bool flowdb_error_is_kept(void);
 extern void flowdb_rethrow_kept(void);
 extern void flowdb_forget_kept(void);
 
@@ -292,11 +377,42 @@ extern void flowdb_backup_function(Oid function);
 extern void flowdb_backup_transaction_ended(void);
 extern bool flowdb_keep_files(FlowEnv *env, int64_t since); /* FlowEnv's */
 
-/* ------------------------------------------------ in launcher.c, worker.c */
+/* ---------------------------------------------------------- in launcher.c */
 
-extern void flowdb_launcher_register(void);
-extern void flowdb_workers_register(void);
-extern void flowdb_wake_workers(void);
+extern void flowdb_launcher_register(void); /* from _PG_init */
 extern void flowdb_wake_launcher(void);
+/*
+ * Have a launcher started if none runs: PostgreSQL had no room for it when the
+ * server started, and may have some now.  Does nothing more often than once
+ * a second.  False: there is no room.
+ */
+extern bool flowdb_launcher_ask(void);
+
+/* ------------------------------------------------------------ in worker.c */
+
+typedef enum FlowdbWork
+{
+	FLOWDB_WORK_NONE, /* nothing was to do */
+	FLOWDB_WORK_BUSY, /* not now, but soon */
+	FLOWDB_WORK_DONE  /* something was, and there may be more */
+} FlowdbWork;
+
+/*
+ * One round of what a worker has to do now.  resolve: it also notes fates and
+ * loads databases; merge: it also merges.  Throws.
+ */
+extern FlowdbWork flowdb_work(bool resolve, bool merge);
+/* Give up handles of databases that are gone. */
+extern void flowdb_work_tidy(void);
+/* Give up the merges of this process. */
+extern void flowdb_work_stop_merges(void);
+
+/* ----------------------------------------------------------- in workers.c */
+
+extern void flowdb_workers_register(void); /* from _PG_init */
+extern void flowdb_wake_workers(void);
+/* Of the launcher, again and again: do what workers that are missing would do,
+ * and have them started when there is room. */
+extern void flowdb_workers_stand_in(void);
 
 #endif /* FLOWDB_SHMEM_H */

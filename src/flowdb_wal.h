@@ -8,6 +8,8 @@
 
 #include "flowdb_shmem.h"
 
+/* A body that changes gets a new number, since it has no version of its own;
+ * only an engine record has. */
 #define XLOG_FLOWDB_RECORD 0x00 /* an engine record: batch or store */
 #define XLOG_FLOWDB_CREATE 0x10 /* body: FlowdbEntry */
 #define XLOG_FLOWDB_DROP 0x20	/* body: uint64 full xid */

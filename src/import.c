@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "catalog.h"
 #include "rights.h"
 #include "schema.h"
 
@@ -74,20 +75,12 @@ list_stores(FlowDb *db)
 static bool
 is_owned(Oid serverid, const char *store)
 {
-	FlowdbTableOptions opts;
-	char *end;
-	unsigned long oid;
+	Oid relid;
 
-	if (store[0] < '1' || store[0] > '9')
-		return false;
-	errno = 0;
-	oid = strtoul(store, &end, 10);
-	if (errno != 0 || *end != '\0' || oid > PG_UINT32_MAX ||
-		!SearchSysCacheExists1(FOREIGNTABLEREL, ObjectIdGetDatum(oid)) ||
-		GetForeignServerIdByRelId((Oid) oid) != serverid)
-		return false;
-	flowdb_option_table(GetForeignTable((Oid) oid)->options, &opts);
-	return opts.store == NULL;
+	return flowdb_rights_owned_name(store, &relid) &&
+		   SearchSysCacheExists1(FOREIGNTABLEREL, ObjectIdGetDatum(relid)) &&
+		   GetForeignServerIdByRelId(relid) == serverid &&
+		   flowdb_catalog_named_store(GetForeignTable(relid)->options) == NULL;
 }
 
 /* -------------------------------------------------------------- definitions */

@@ -8,8 +8,8 @@
  * checkpointer, having written everything else, collects the virtual xids
  * of such processes and waits until each has changed.  The launcher changes
  * its own only when all that was logged before the current redo pointer is
- * in durable SSTables, and makes the workers write what is missing.  It does
- * not flush itself, except at the very end.
+ * in durable SSTables, and makes the workers write what is missing.  It
+ * flushes itself at the very end, and where workers are missing (workers.c).
  *
  * It takes no heavyweight lock and waits for no transaction, barrier or
  * checkpoint: the waiting checkpointer would serve none.
@@ -28,13 +28,13 @@
 #include "storage/procarray.h"
 #include "storage/sinvaladt.h"
 #include "utils/guc.h"
-#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "flowdb_shmem.h"
 
 #define HOLD_INTERVAL_MS 100
 #define SETTLE_INTERVAL_MS 1000
+#define ASK_INTERVAL_MS 1000
 #define FINAL_FLUSH_TRIES 50
 
 PGDLLEXPORT void flowdb_launcher_main(Datum arg);
@@ -53,18 +53,18 @@ set_armed(bool armed)
 static bool
 anything_unflushed(XLogRecPtr before)
 {
-	int slots[FLOWDB_MAX_DATABASES];
-	int nslots = flowdb_loaded_slots(slots);
+	bool any = false;
 
-	for (int i = 0; i < nslots; i++)
+	/* the lock keeps it there: no handle does */
+	LWLockAcquire(&flowdb_shared->registry_lock, LW_SHARED);
+	for (int i = 0; i < FLOWDB_MAX_DATABASES && !any; i++)
 	{
-		FlowDbShared *shared = flowdb_shared->slots[slots[i]].shared;
+		FlowDbShared *shared = flowdb_slot_loaded(&flowdb_shared->slots[i]);
 
-		/* NULL: dropped meanwhile, and its slot given away */
-		if (shared != NULL && flow_oldest_unflushed(shared) < before)
-			return true;
+		any = shared != NULL && flow_oldest_unflushed(shared) < before;
 	}
-	return false;
+	LWLockRelease(&flowdb_shared->registry_lock);
+	return any;
 }
 
 /* Have everything from before redo frozen, for the workers to write. */
@@ -133,7 +133,8 @@ flush_everything(void)
 			st = flow_flush(db, NULL);
 			if (st == FLOW_OK)
 				break;
-			flowdb_report_at(WARNING, st);
+			if (try == 0)
+				flowdb_report_at(WARNING, st);
 			pg_usleep(100000L);
 		}
 	}
@@ -145,9 +146,6 @@ launcher_exit(int code, Datum arg)
 {
 	LWLockReleaseAll();
 	set_armed(false);
-	SpinLockAcquire(&flowdb_shared->mutex);
-	flowdb_shared->launcher_latch = NULL;
-	SpinLockRelease(&flowdb_shared->mutex);
 	flowdb_debug_point("final-flush");
 	if (anything_unflushed(PG_UINT64_MAX) &&
 		!flowdb_debug_point("shutdown-skip-flush"))
@@ -158,14 +156,44 @@ launcher_exit(int code, Datum arg)
  * Leaving with batches in memory while a checkpoint could pass would lose
  * them: then it is better to crash and to replay.  This is a callback of its
  * own, registered first, because an error inside launcher_exit makes it end
- * without coming back.
+ * without coming back.  The place is given up after that only: a writer that
+ * misses the launcher has another one started, which lets writers in.
  */
 static void
 launcher_check(int code, Datum arg)
 {
 	if (anything_unflushed(PG_UINT64_MAX) &&
 		!flowdb_debug_point("shutdown-skip-flush"))
-		elog(PANIC, "FlowDB could not flush its write buffers");
+		ereport(PANIC,
+				(errcode(ERRCODE_DISK_FULL),
+				 errmsg("FlowDB could not flush its write buffers"),
+				 errdetail("Nothing is lost: the write-ahead log has what they "
+						   "hold, and the next start recovers it."),
+				 errhint("Remove the cause that was reported before, and start "
+						 "the server.")));
+	SpinLockAcquire(&flowdb_shared->mutex);
+	flowdb_shared->launcher_latch = NULL;
+	SpinLockRelease(&flowdb_shared->mutex);
+}
+
+static void
+settle(void *arg)
+{
+	flowdb_registry_settle();
+}
+
+/* Be the only one; false: there is another. */
+static bool
+take_place(void)
+{
+	bool first;
+
+	SpinLockAcquire(&flowdb_shared->mutex);
+	first = flowdb_shared->launcher_latch == NULL;
+	if (first)
+		flowdb_shared->launcher_latch = MyLatch;
+	SpinLockRelease(&flowdb_shared->mutex);
+	return first;
 }
 
 static void
@@ -176,12 +204,10 @@ launcher_start(void)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	if (!take_place())
+		proc_exit(0); /* and never again */
 	before_shmem_exit(launcher_check, 0);
 	before_shmem_exit(launcher_exit, 0);
-
-	SpinLockAcquire(&flowdb_shared->mutex);
-	flowdb_shared->launcher_latch = MyLatch;
-	SpinLockRelease(&flowdb_shared->mutex);
 
 	flowdb_debug_point("launcher-start");
 	FLOWDB_NO_TRANSACTION_TIMEOUT();
@@ -193,13 +219,12 @@ launcher_start(void)
 void
 flowdb_launcher_main(Datum arg)
 {
-	TimestampTz settled_at = 0;
+	int64 warned_at = 0;
+	int64 settled_at = 0;
 
 	launcher_start();
 	while (!ShutdownRequestPending)
 	{
-		TimestampTz now;
-
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 HOLD_INTERVAL_MS, PG_WAIT_EXTENSION);
@@ -212,12 +237,14 @@ flowdb_launcher_main(Datum arg)
 		}
 		flowdb_debug_point("holder-stop");
 		hold_step();
-		now = GetCurrentTimestamp();
-		if (TimestampDifferenceExceeds(settled_at, now, SETTLE_INTERVAL_MS))
+		if (settled_at == 0 ||
+			flowdb_ticks_passed(settled_at, SETTLE_INTERVAL_MS))
 		{
-			flowdb_registry_settle();
-			settled_at = now;
+			(void) flowdb_in_peace(settle, NULL, &warned_at);
+			flowdb_work_tidy();
+			settled_at = flowdb_ticks_us();
 		}
+		flowdb_workers_stand_in();
 	}
 
 	/*
@@ -236,18 +263,41 @@ flowdb_wake_launcher(void)
 	SpinLockRelease(&flowdb_shared->mutex);
 }
 
+static void
+describe_launcher(BackgroundWorker *worker)
+{
+	*worker =
+		(BackgroundWorker){.bgw_flags = BGWORKER_SHMEM_ACCESS |
+										BGWORKER_BACKEND_DATABASE_CONNECTION,
+						   .bgw_start_time = BgWorkerStart_RecoveryFinished,
+						   .bgw_restart_time = 1};
+	strlcpy(worker->bgw_library_name, FLOWDB_EXTENSION, BGW_MAXLEN);
+	strlcpy(worker->bgw_function_name, "flowdb_launcher_main", BGW_MAXLEN);
+	strlcpy(worker->bgw_name, "flowdb launcher", BGW_MAXLEN);
+	strlcpy(worker->bgw_type, "flowdb launcher", BGW_MAXLEN);
+}
+
 void
 flowdb_launcher_register(void)
 {
-	BackgroundWorker worker = {.bgw_flags =
-								   BGWORKER_SHMEM_ACCESS |
-								   BGWORKER_BACKEND_DATABASE_CONNECTION,
-							   .bgw_start_time = BgWorkerStart_RecoveryFinished,
-							   .bgw_restart_time = 1};
+	BackgroundWorker worker;
 
-	strlcpy(worker.bgw_library_name, FLOWDB_EXTENSION, BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "flowdb_launcher_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "flowdb launcher", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "flowdb launcher", BGW_MAXLEN);
+	describe_launcher(&worker);
 	RegisterBackgroundWorker(&worker);
+}
+
+bool
+flowdb_launcher_ask(void)
+{
+	struct FlowdbShared *sh = flowdb_shared;
+	uint64 asked = pg_atomic_read_u64(&sh->launcher_asked);
+	BackgroundWorker worker;
+
+	if (asked != 0 && !flowdb_ticks_passed((int64) asked, ASK_INTERVAL_MS))
+		return true;
+	if (!pg_atomic_compare_exchange_u64(&sh->launcher_asked, &asked,
+										(uint64) flowdb_ticks_us()))
+		return true; /* somebody else has just done so */
+	describe_launcher(&worker);
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }

@@ -27,8 +27,8 @@ unreadable(const char *store)
 		ERROR,
 		(errcode(ERRCODE_DATA_CORRUPTED),
 		 errmsg("the description of FlowDB store \"%s\" cannot be read", store),
-		 errhint("It may have been written by a later version of "
-				 "flowdb_fdw.")));
+		 errhint("Get the rows from a standby, or from a backup of the whole "
+				 "cluster that is recovered elsewhere.")));
 }
 
 /* A store's description as it stands, palloc'd; NULL: there is none. */
@@ -69,6 +69,13 @@ flowdb_layout_describe(FlowDb *db, const char *store, uint32 *store_idp,
 
 	if (blob == NULL)
 		return false;
+	if (flowdb_describe_is_newer(blob, bytes))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("FlowDB store \"%s\" was written by a newer version of "
+						"flowdb_fdw",
+						store),
+				 errhint("Use the version that wrote it, or a later one.")));
 	if (!flowdb_describe_decode(blob, bytes, desc))
 		unreadable(store);
 	pfree(blob);

@@ -418,7 +418,8 @@ number_columns(Relation rel, const FlowdbTable *table, FlowdbDescription *desc,
 		FlowdbStoreColumn *col;
 
 		numbers[i] = -1;
-		if (att->attisdropped || flowdb_is_role_column(table, att->attnum))
+		if (FLOWDB_IS_VALUELESS(att) ||
+			flowdb_is_role_column(table, att->attnum))
 			continue;
 		numbers[i] = find_column(table, desc, att);
 		if (numbers[i] < 0)

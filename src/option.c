@@ -196,7 +196,7 @@ check_create(const char *name, const char *value)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("option \"%s\" cannot be false", name),
 				 errhint("CREATE SERVER makes an empty database; a missing "
-						 "one is never made by anything else.")));
+						 "one is made by flowdb_create_database() only.")));
 }
 
 static void

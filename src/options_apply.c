@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_foreign_server.h"
@@ -23,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "catalog.h"
 #include "fdw.h"
 #include "flowdb_shmem.h"
 
@@ -73,22 +73,6 @@ find_compared(Oid serverid)
 	return entry;
 }
 
-/* Is the server's row one that this transaction has written? */
-static bool
-is_uncommitted(Oid serverid)
-{
-	HeapTuple tuple =
-		SearchSysCache1(FOREIGNSERVEROID, ObjectIdGetDatum(serverid));
-	bool result;
-
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = TransactionIdIsCurrentTransactionId(
-		HeapTupleHeaderGetXmin(tuple->t_data));
-	ReleaseSysCache(tuple);
-	return result;
-}
-
 /* Do catalog and engine agree?  *settings: what the catalog says. */
 static bool
 agree(Oid serverid, FlowDb *db, FlowSettings *settings)
@@ -109,7 +93,7 @@ flowdb_options_heal(Oid serverid, FlowDb *db)
 
 	if (entry->valid && entry->version == version)
 		return;
-	if (is_uncommitted(serverid))
+	if (flowdb_catalog_uncommitted(FOREIGNSERVEROID, serverid))
 		return; /* its commit does it */
 	entry->valid = true;
 	entry->version = version;

@@ -107,6 +107,8 @@ flowdb_match_operator(FlowdbMatch *m, int target, Oid opno, Oid collation,
 	FlowdbQualOp op = (FlowdbQualOp) get_op_opfamily_strategy(opno, family);
 	Oid left;
 
+	*typep = InvalidOid;
+	*exactp = false;
 	if (op == 0)
 		return 0;
 	op_input_types(opno, &left, typep);

@@ -5,8 +5,9 @@
  * All of it runs in the startup process, which flushes by itself.  On a hot
  * standby workers merge SSTables meanwhile (worker.c): when one of them is at
  * a manifest, redo waits for the moment that takes.  A damaged
- * database is marked broken and its records are set aside; lack of space or
- * memory is FATAL, and recovery goes on at the next start (S7).
+ * database is marked broken and its records are set aside, or kept until its
+ * files can be reached again (aside.c); lack of space or memory is FATAL, and
+ * recovery goes on at the next start (S7).
  *
  * Keeps: S1 (a subtransaction's xid is never given out again), S4, S5, S6
  * (restartpoints, end of recovery), S7.
@@ -14,7 +15,6 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "access/clog.h"
@@ -25,8 +25,9 @@
 #include "catalog/pg_control.h"
 #include "miscadmin.h"
 #include "postmaster/startup.h"
-#include "storage/fd.h"
 
+#include "aside.h"
+#include "flowdb_identity.h"
 #include "flowdb_wal.h"
 
 /* How often a batch is tried again while readers of a standby leave. */
@@ -42,6 +43,25 @@ wait_for_worker(void)
 {
 	HandleStartupProcInterrupts();
 	pg_usleep(1000L);
+}
+
+/* Lack of space or memory, or a disk that fails: the log has everything. */
+pg_noreturn static void
+cannot_recover(int slot, FlowStatus st)
+{
+	const FlowError *err = flow_last_error();
+	bool ours = err->status == st && err->message[0] != '\0';
+	const char *hint = flowdb_error_hint(st, ours ? err->err_no : 0);
+	char path[MAXPGPATH];
+
+	flowdb_registry_path(&flowdb_shared->slots[slot].entry, path);
+	ereport(FATAL,
+			(flowdb_error_code(st, ours ? err->err_no : 0),
+			 errmsg("FlowDB could not recover \"%s\": %s", path,
+					ours ? err->message : flow_status_name(st)),
+			 errdetail("Recovery stops here; nothing is lost."),
+			 errhint("%s%sThen start the server again, and recovery goes on.",
+					 hint ? hint : "", hint ? "  " : "")));
 }
 
 /*
@@ -72,7 +92,7 @@ flush_before(XLogRecPtr pos)
 		}
 		/* the next start finds out at load what may be damaged */
 		if (st != FLOW_END)
-			flowdb_report_at(FATAL, st);
+			cannot_recover(slots[i], st);
 	}
 }
 
@@ -99,42 +119,23 @@ resolve_all(void)
 		if (st == FLOW_CORRUPT || st == FLOW_MISMATCH)
 			flowdb_slot_break(slots[i]);
 		else if (st != FLOW_OK && st != FLOW_END)
-			flowdb_report_at(FATAL, st);
+			cannot_recover(slots[i], st);
 	}
 }
 
 /*
- * Keep a record that cannot be applied: the checkpoint that follows would
- * let the WAL go.  One file a database; frames of {start, length, crc}.
+ * A newer version of ours wrote the record, or the database that it is for.
+ * Nothing is wrong with either, so nothing is set aside: recovery goes on
+ * when that version is back.
  */
 static void
-set_aside(const FlowdbWalHead *head, XLogReaderState *record)
+refuse_newer(const char *reason)
 {
-	struct
-	{
-		uint64 start;
-		uint32 len;
-		pg_crc32c crc;
-	} frame;
-	char path[MAXPGPATH];
-	int fd;
-
-	frame.start = record->ReadRecPtr;
-	frame.len = XLogRecGetDataLen(record);
-	INIT_CRC32C(frame.crc);
-	COMP_CRC32C(frame.crc, XLogRecGetData(record), frame.len);
-	FIN_CRC32C(frame.crc);
-
-	snprintf(path, sizeof(path), FLOWDB_DIRECTORY "/aside-%u-%u", head->dboid,
-			 head->serverid);
-	fd = BasicOpenFile(path, O_WRONLY | O_CREAT | O_APPEND | PG_BINARY);
-	if (fd < 0 || write(fd, &frame, sizeof(frame)) != sizeof(frame) ||
-		write(fd, XLogRecGetData(record), frame.len) != (ssize_t) frame.len ||
-		pg_fsync(fd) != 0)
-		ereport(FATAL, (errcode_for_file_access(),
-						errmsg("could not write file \"%s\": %m", path)));
-	close(fd);
-	fsync_fname(FLOWDB_DIRECTORY, true);
+	ereport(FATAL, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("recovery needs a newer version of flowdb_fdw"),
+					errdetail_internal("%s", reason),
+					errhint("Start the server with the version that wrote the "
+							"write-ahead log, or a later one.")));
 }
 
 /* Apply one engine record, making room as often as needed. */
@@ -163,6 +164,19 @@ apply(FlowDb *db, XLogReaderState *record)
 	return FLOW_BUSY;
 }
 
+/* To load it applies what was kept for it, and nobody else can make room. */
+static FlowDb *
+handle_of(int slot)
+{
+	char path[64];
+
+	flowdb_aside_path(&flowdb_shared->slots[slot].entry, true, path);
+	if (!flowdb_slot_is_loaded(slot) && !flowdb_slot_is_broken(slot) &&
+		access(path, F_OK) == 0)
+		flush_before(PG_UINT64_MAX);
+	return flowdb_slot_handle(slot);
+}
+
 static void
 redo_record(const FlowdbWalHead *head, XLogReaderState *record)
 {
@@ -177,19 +191,23 @@ redo_record(const FlowdbWalHead *head, XLogReaderState *record)
 			head->dboid, head->serverid,
 			"the write-ahead log has records of a database that has no "
 			"directory here");
-	db = flowdb_slot_handle(slot);
+	db = handle_of(slot);
 	if (db == NULL || flowdb_slot_is_broken(slot))
 	{
-		set_aside(head, record);
+		if (flowdb_slot_is_newer(slot))
+			refuse_newer(flowdb_shared->slots[slot].reason);
+		flowdb_aside_append(slot, flowdb_slot_may_heal(slot), record);
 		return;
 	}
 	st = apply(db, record);
 	if (st == FLOW_OK)
 		return;
-	if (st != FLOW_CORRUPT && st != FLOW_MISMATCH)
-		flowdb_report_at(FATAL, st);
+	if (st == FLOW_MISMATCH)
+		refuse_newer(flow_last_error()->message);
+	if (st != FLOW_CORRUPT)
+		cannot_recover(slot, st);
 	flowdb_slot_break(slot);
-	set_aside(head, record);
+	flowdb_aside_append(slot, false, record);
 }
 
 /*
@@ -214,13 +232,15 @@ flowdb_redo(XLogReaderState *record)
 {
 	FlowdbWalHead head;
 	char *data = XLogRecGetData(record);
+	Size len = XLogRecGetDataLen(record);
 	uint64 drop_xid;
 	FlowdbEntry entry;
 
-	if (XLogRecGetDataLen(record) < sizeof(head))
+	if (len < sizeof(head))
 		elog(PANIC, "flowdb: WAL record is too short");
 	memcpy(&head, data, sizeof(head));
 	data += sizeof(head);
+	len -= sizeof(head);
 
 	switch (XLogRecGetInfo(record) & ~XLR_INFO_MASK)
 	{
@@ -229,20 +249,23 @@ flowdb_redo(XLogReaderState *record)
 			redo_record(&head, record);
 			break;
 		case XLOG_FLOWDB_CREATE:
-			if (XLogRecGetDataLen(record) < sizeof(head) + sizeof(entry))
-				elog(PANIC, "flowdb: CREATE record is too short");
+			if (len != sizeof(entry))
+				elog(PANIC, "flowdb: CREATE record of %zu bytes", len);
 			memcpy(&entry, data, sizeof(entry));
 			if (flowdb_registry_find(entry.dboid, entry.serverid) >= 0 ||
 				!flowdb_registry_forgot(record->ReadRecPtr))
 				flowdb_registry_create(&entry);
 			break;
 		case XLOG_FLOWDB_DROP:
+			if (len != sizeof(drop_xid))
+				elog(PANIC, "flowdb: DROP record of %zu bytes", len);
 			memcpy(&drop_xid, data, sizeof(drop_xid));
 			flowdb_registry_mark_drop(head.dboid, head.serverid, drop_xid);
 			break;
 		default:
-			elog(PANIC, "flowdb: unknown WAL record type %u",
-				 XLogRecGetInfo(record));
+			refuse_newer(psprintf("The write-ahead log has a record of type "
+								  "%u, which this version does not know.",
+								  XLogRecGetInfo(record) & ~XLR_INFO_MASK));
 	}
 }
 
@@ -258,6 +281,18 @@ load_closed(void)
 		(void) flowdb_slot_try_load(slots[i]);
 }
 
+/* What is kept for those that could not be loaded is complete now. */
+static void
+end_kept(void)
+{
+	int slots[FLOWDB_MAX_DATABASES];
+	int nslots = flowdb_registry_closed(slots);
+
+	for (int i = 0; i < nslots; i++)
+		flowdb_aside_end(slots[i]);
+	flowdb_aside_sync();
+}
+
 /*
  * S6, end of recovery: before its checkpoint, still in the startup process.
  * It is also the last moment to find out what a restored copy has to do
@@ -268,14 +303,21 @@ flowdb_redo_cleanup(void)
 {
 	if (flowdb_debug_point("cleanup-skip-flush"))
 		return;
+	flush_before(PG_UINT64_MAX); /* room for what was kept */
 	load_closed();
 	flush_before(PG_UINT64_MAX);
+	end_kept();
 	resolve_all();
 }
 
 /*
  * S6, restartpoints: no delay flag acts on them, so a checkpoint record is
  * only replayed once the memtables are flushed up to its redo pointer.
+ *
+ * S4: an online checkpoint tells the oldest transaction that was running when
+ * it began. The commits of older ones stand before it in the log, so those
+ * that have not committed by now were aborted, be it by a crash that kept the
+ * primary from saying so.
  */
 static void
 xlog_redo_wrapper(XLogReaderState *record)
@@ -289,6 +331,8 @@ xlog_redo_wrapper(XLogReaderState *record)
 
 		memcpy(&checkpoint, XLogRecGetData(record), sizeof(checkpoint));
 		flush_before(checkpoint.redo);
+		flowdb_aside_sync();
+		flowdb_aborted_before(checkpoint.oldestActiveXid, checkpoint.nextXid);
 		resolve_all();
 		flowdb_registry_settle();
 	}
@@ -310,7 +354,7 @@ clog_redo_wrapper(XLogReaderState *record)
 		xl_clog_truncate truncate;
 
 		memcpy(&truncate, XLogRecGetData(record), sizeof(truncate));
-		flowdb_aborted_before(truncate.oldestXact);
+		flowdb_aborted_before(truncate.oldestXact, ReadNextFullTransactionId());
 		load_closed();
 		resolve_all();
 		flowdb_registry_settle();

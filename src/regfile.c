@@ -9,23 +9,49 @@
 #include "postgres.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 
 #include "datadir.h"
 #include "flowdb_identity.h"
 
 #define REGISTRY_FILE FLOWDB_DIRECTORY "/registry"
+#define RESERVE_FILE FLOWDB_DIRECTORY "/" PG_TEMP_FILE_PREFIX ".reserve"
 #define REGISTRY_MAGIC 0x31474552574F4C46ULL /* "FLOWREG1", little-endian */
+#define REGISTRY_VERSION 1
+
+static const FlowdbFileHead registry_head = {.magic = REGISTRY_MAGIC,
+											 .version = REGISTRY_VERSION};
 
 typedef struct RegistryFile
 {
-	uint64 magic;
+	FlowdbFileHead head;
 	uint64 forgotten_before;
 	uint64 nentries;
 	FlowdbEntry entries[FLOWDB_MAX_DATABASES];
 } RegistryFile;
+
+/* DROP SERVER writes the registry before anything is removed: on a full disk
+ * this file makes room for it.  If it cannot be made now it is made later. */
+static void
+keep_reserve(void)
+{
+	static const char zeros[sizeof(RegistryFile) + BLCKSZ];
+	int fd;
+
+	if (access(RESERVE_FILE, F_OK) == 0)
+		return;
+	fd = BasicOpenFile(RESERVE_FILE, O_RDWR | O_CREAT | O_TRUNC | PG_BINARY);
+	if (fd < 0)
+		return;
+	if (write(fd, zeros, sizeof(zeros)) != (ssize_t) sizeof(zeros))
+		unlink(RESERVE_FILE);
+	close(fd);
+}
 
 void
 flowdb_regfile_write(const FlowdbEntry *entries, int n,
@@ -33,14 +59,16 @@ flowdb_regfile_write(const FlowdbEntry *entries, int n,
 {
 	RegistryFile *file = palloc0(sizeof(RegistryFile));
 
-	file->magic = REGISTRY_MAGIC;
+	file->head = registry_head;
 	file->forgotten_before = forgotten_before;
 	file->nentries = (uint64) n;
 	memcpy(file->entries, entries, sizeof(FlowdbEntry) * n);
 	flowdb_file_replace(REGISTRY_FILE, file,
 						offsetof(RegistryFile, entries) +
-							file->nentries * sizeof(FlowdbEntry));
+							file->nentries * sizeof(FlowdbEntry),
+						RESERVE_FILE);
 	pfree(file);
+	keep_reserve();
 }
 
 /* Its data_dir becomes a path. */
@@ -51,12 +79,24 @@ is_sound_entry(const FlowdbEntry *entry)
 		   (entry->path[0] == '\0' || flowdb_datadir_valid(entry->path));
 }
 
+/* What a newer version wrote is never replaced by what we make of it. */
+static void
+refuse_newer(const char *path)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("file \"%s\" was written by a newer version of flowdb_fdw",
+					path),
+			 errhint("Use the version of flowdb_fdw that wrote it, or a later "
+					 "one.")));
+}
+
 /* The registry file is lost: every directory says itself what it is.  Copies
  * under another name are none of ours. */
 static int
 rebuild_entries(FlowdbEntry *entries)
 {
-	DIR *dir = opendir(FLOWDB_DIRECTORY);
+	DIR *dir = AllocateDir(FLOWDB_DIRECTORY);
 	struct dirent *de;
 	int n = 0;
 
@@ -66,28 +106,35 @@ rebuild_entries(FlowdbEntry *entries)
 		ereport(ERROR, (errcode_for_file_access(),
 						errmsg("could not open directory \"%s\": %m",
 							   FLOWDB_DIRECTORY)));
-	while ((de = readdir(dir)) != NULL && n < FLOWDB_MAX_DATABASES)
+	while (n < FLOWDB_MAX_DATABASES &&
+		   (de = ReadDir(dir, FLOWDB_DIRECTORY)) != NULL)
 	{
 		char path[MAXPGPATH];
 		char own_path[MAXPGPATH];
 		uint64 system_id;
+		FlowdbFileState state;
 
 		snprintf(path, sizeof(path), FLOWDB_DIRECTORY "/%s", de->d_name);
-		if (!flowdb_identity_read(path, &entries[n], &system_id) ||
-			system_id != GetSystemIdentifier())
+		state = flowdb_identity_read(path, &entries[n], &system_id);
+		if (state == FLOWDB_FILE_NEWER)
+		{
+			FreeDir(dir);
+			refuse_newer(path);
+		}
+		if (state != FLOWDB_FILE_OK || system_id != GetSystemIdentifier())
 			continue;
 		flowdb_registry_path(&entries[n], own_path);
 		if (is_sound_entry(&entries[n]) && strcmp(path, own_path) == 0)
 			n++;
 	}
-	closedir(dir);
+	FreeDir(dir);
 	return n;
 }
 
 static bool
 is_sound(const RegistryFile *file, Size len)
 {
-	if (file->magic != REGISTRY_MAGIC ||
+	if (file->head.zero != 0 || len < offsetof(RegistryFile, entries) ||
 		file->nentries > FLOWDB_MAX_DATABASES ||
 		len != offsetof(RegistryFile, entries) +
 				   file->nentries * sizeof(FlowdbEntry))
@@ -104,10 +151,12 @@ flowdb_regfile_read(FlowdbEntry entries[FLOWDB_MAX_DATABASES],
 {
 	RegistryFile *file = palloc0(sizeof(RegistryFile));
 	Size len = 0;
-	FlowdbFileState state =
-		flowdb_file_load(REGISTRY_FILE, file, sizeof(RegistryFile), &len);
+	FlowdbFileState state = flowdb_file_load(REGISTRY_FILE, &registry_head,
+											 file, sizeof(RegistryFile), &len);
 	int n;
 
+	if (state == FLOWDB_FILE_NEWER)
+		refuse_newer(REGISTRY_FILE);
 	if (state != FLOWDB_FILE_OK || !is_sound(file, len))
 	{
 		if (state != FLOWDB_FILE_MISSING)
@@ -123,4 +172,11 @@ flowdb_regfile_read(FlowdbEntry entries[FLOWDB_MAX_DATABASES],
 	*forgotten_before = file->forgotten_before;
 	pfree(file);
 	return n;
+}
+
+void
+flowdb_regfile_check(void)
+{
+	if (flowdb_file_is_newer(REGISTRY_FILE, &registry_head))
+		refuse_newer(REGISTRY_FILE);
 }

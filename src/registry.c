@@ -50,7 +50,10 @@ fill_slot(FlowdbSlot *slot, const FlowdbEntry *entry, FlowdbDbState state)
 	slot->entry = *entry;
 	slot->state = state;
 	slot->shared = NULL;
+	slot->may_heal = false;
+	slot->sqlstate = ERRCODE_DATA_CORRUPTED;
 	slot->reason[0] = '\0';
+	slot->newer = false;
 	slot->generation++;
 }
 
@@ -244,7 +247,10 @@ flowdb_registry_closed(int slots[FLOWDB_MAX_DATABASES])
 	flowdb_registry_lock();
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
 	{
-		if (flowdb_shared->slots[i].state == FLOWDB_DB_CLOSED)
+		const FlowdbSlot *slot = &flowdb_shared->slots[i];
+
+		if (slot->state == FLOWDB_DB_CLOSED ||
+			(slot->state == FLOWDB_DB_BROKEN && slot->may_heal))
 			slots[n++] = i;
 	}
 	LWLockRelease(&flowdb_shared->registry_lock);
@@ -420,11 +426,16 @@ flowdb_registry_create(const FlowdbEntry *entry)
 	LWLockRelease(&flowdb_shared->registry_lock);
 }
 
-/* serverid InvalidOid: every server of the database.  An earlier DROP that
- * may have committed is not forgotten. */
+/*
+ * serverid InvalidOid: every server of the database.  An earlier DROP that
+ * may have committed is not forgotten.  In redo none may: whoever drops once
+ * more found the server, so an earlier DROP was over, and what is not known
+ * to have committed by this record was aborted, perhaps by a crash.
+ */
 void
 flowdb_registry_mark_drop(Oid dboid, Oid serverid, uint64 drop_xid)
 {
+	bool redo = RecoveryInProgress();
 	bool changed = false;
 
 	flowdb_registry_settle();
@@ -435,7 +446,7 @@ flowdb_registry_mark_drop(Oid dboid, Oid serverid, uint64 drop_xid)
 
 		if (!is_listed(slot) || slot->entry.dboid != dboid ||
 			(OidIsValid(serverid) && slot->entry.serverid != serverid) ||
-			slot->entry.drop_xid != 0)
+			(slot->entry.drop_xid != 0 && !redo))
 			continue;
 		slot->entry.drop_xid = drop_xid;
 		changed = true;

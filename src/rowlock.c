@@ -56,6 +56,7 @@ typedef struct LockedStore
 	int nrows;			 /* entries */
 	int intent_level[2]; /* RowShareLock, RowExclusiveLock; by FlowdbRowLock */
 	int whole_level[2];	 /* ShareLock, ExclusiveLock */
+	bool crowded;		 /* an optional lock on the whole was not to be had */
 } LockedStore;
 
 /* Of this transaction; memory of TopTransactionContext. */
@@ -194,16 +195,22 @@ flowdb_row_wait(uint64 xid, const FlowdbRowWait *wait)
 	return true;
 }
 
-/* The lock that says which row locks there may be in the store. */
-static void
-lock_intent(LockedStore *store, FlowdbRowLock mode)
+/* The lock that says which row locks there may be in the store.  Somebody may
+ * have locked all of it; false: we must not wait for that. */
+static bool
+lock_intent(LockedStore *store, FlowdbRowLock mode, const FlowdbRowWait *wait)
 {
+	LOCKMODE lockmode =
+		mode == FLOWDB_ROW_EXCLUSIVE ? RowExclusiveLock : RowShareLock;
+
 	if (store->intent_level[mode] > 0)
-		return;
-	flowdb_lock_store(store->serverid, store->store_id,
-					  mode == FLOWDB_ROW_EXCLUSIVE ? RowExclusiveLock
-												   : RowShareLock);
+		return true;
+	if (wait->policy == LockWaitBlock)
+		flowdb_lock_store(store->serverid, store->store_id, lockmode);
+	else if (!flowdb_lock_store_if(store->serverid, store->store_id, lockmode))
+		return flowdb_row_wait(0, wait);
 	store->intent_level[mode] = GetCurrentTransactionNestLevel();
+	return true;
 }
 
 /* Lock all rows of the store; false: it would have to wait and must not. */
@@ -213,12 +220,24 @@ lock_whole(LockedStore *store, FlowdbRowLock mode, const FlowdbRowWait *wait)
 	LOCKMODE lockmode =
 		mode == FLOWDB_ROW_EXCLUSIVE ? ExclusiveLock : ShareLock;
 
-	if (wait->policy == LockWaitBlock)
+	if (wait->policy == LockWaitBlock && !wait->optional)
 		flowdb_lock_store(store->serverid, store->store_id, lockmode);
 	else if (!flowdb_lock_store_if(store->serverid, store->store_id, lockmode))
 		return false;
 	store->whole_level[mode] = GetCurrentTransactionNestLevel();
 	return true;
+}
+
+/*
+ * The lock on the whole for one that may go without.  Two loads that each
+ * waited for the other to end would be a deadlock; what they write is checked
+ * at its push in any case.  Once refused it is not asked for again.
+ */
+static void
+lock_whole_if(LockedStore *store, FlowdbRowLock mode, const FlowdbRowWait *wait)
+{
+	if (!store->crowded)
+		store->crowded = !lock_whole(store, mode, wait);
 }
 
 static FlowdbRowKey
@@ -295,7 +314,9 @@ lock_entry(LockedStore *store, const FlowdbRowKey *key, FlowdbRowLock mode,
 		held[nheld++] = (HeldRow){*key, xid, store, mode};
 		store->nrows++;
 	}
-	if (take == FLOWDB_ROW_NO_ROOM)
+	if (take == FLOWDB_ROW_NO_ROOM && wait->optional)
+		lock_whole_if(store, mode, wait);
+	else if (take == FLOWDB_ROW_NO_ROOM)
 		result = lock_whole(store, mode, wait) || flowdb_row_wait(0, wait);
 	if (queued)
 	{
@@ -316,7 +337,13 @@ flowdb_row_lock(const FlowdbRowId *row, FlowdbRowLock mode,
 	if (store->whole_level[FLOWDB_ROW_EXCLUSIVE] > 0 ||
 		store->whole_level[mode] > 0)
 		return true;
-	lock_intent(store, mode);
+	if (!lock_intent(store, mode, wait))
+		return false;
+	if (store->nrows >= flowdb_row_locks && wait->optional)
+	{
+		lock_whole_if(store, mode, wait);
+		return true;
+	}
 	if (store->nrows >= flowdb_row_locks && lock_whole(store, mode, wait))
 		return true;
 	key = key_of(row);

@@ -44,6 +44,7 @@ typedef struct FlowdbRowWait
 {
 	LockWaitPolicy policy; /* LockWaitBlock, LockWaitSkip, LockWaitError */
 	const char *relname;
+	bool optional; /* see flowdb_row_lock */
 } FlowdbRowWait;
 
 /*
@@ -54,7 +55,8 @@ typedef struct FlowdbRowWait
  *		deadlocks are found and a subtransaction's abort releases.  false: with
  *		LockWaitSkip, somebody else has it.  LockWaitError: ERROR 55P03.
  *		Above flowdb.row_locks rows of one store, or when there is no room in
- *		the table, the whole store is locked instead.  Locking what the
+ *		the table, the whole store is locked instead; where that would have to
+ *		wait and the lock is optional, none is taken.  Locking what the
  *		transaction holds already, in this mode or a stronger one, is cheap.
  */
 extern bool flowdb_row_lock(const FlowdbRowId *row, FlowdbRowLock mode,

@@ -31,6 +31,14 @@ is_seen(const FlowdbNewestLook *look, const FlowGetInfo *info,
 	return true; /* settled */
 }
 
+static void
+close_newest(FlowdbRowNewest *newest)
+{
+	flow_scan_close(newest->scan);
+	newest->scan = NULL;
+	newest->vec = NULL;
+}
+
 /* One lookup; true: *look has a newer version of somebody in progress. */
 static bool
 look_up(const FlowdbRowId *row, FlowScanSpec *spec, FlowdbNewestLook *look,
@@ -49,22 +57,13 @@ look_up(const FlowdbRowId *row, FlowScanSpec *spec, FlowdbNewestLook *look,
 			CHECK_FOR_INTERRUPTS();
 			continue;
 		}
-		if (st != FLOW_NOTFOUND)
-			flowdb_report(st);
-		else
-			flowdb_rethrow_kept();
+		if (flowdb_error_is_kept())
+			close_newest(newest); /* nobody else will */
+		flowdb_report(st);
 		break;
 	}
 	return look->pending_xid != 0 &&
 		   !(spec->info->found && spec->info->seq > look->pending_seq);
-}
-
-static void
-close_newest(FlowdbRowNewest *newest)
-{
-	flow_scan_close(newest->scan);
-	newest->scan = NULL;
-	newest->vec = NULL;
 }
 
 void

@@ -24,6 +24,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "catalog.h"
 #include "fdw.h"
 #include "flowdb_shmem.h"
 #include "rights.h"
@@ -230,11 +231,32 @@ base_type(Roles *roles, AttrNumber attnum)
 		TupleDescAttr(RelationGetDescr(roles->rel), attnum - 1)->atttypid);
 }
 
+/* What has a role is stored in each row; false after a NOTICE. */
+static bool
+is_stored(Roles *roles, AttrNumber attnum, FlowdbRole role)
+{
+	Form_pg_attribute att =
+		TupleDescAttr(RelationGetDescr(roles->rel), attnum - 1);
+
+	if (!FLOWDB_IS_VIRTUAL(att))
+		return true;
+	ereport(roles->by_name ? roles->elevel : wrong_level(roles),
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("virtual generated column \"%s\" of foreign table \"%s\" "
+					"cannot have the role \"%s\"",
+					NameStr(att->attname), RelationGetRelationName(roles->rel),
+					flowdb_option_role_name(role)),
+			 errhint("Make it a STORED one.")));
+	return false;
+}
+
 /* Type of a time or expiry column; false after a NOTICE. */
 static bool
 time_type(Roles *roles, AttrNumber attnum, FlowdbRole role,
 		  FlowdbTimeType *typep)
 {
+	if (!is_stored(roles, attnum, role))
+		return false;
 	if (flowdb_time_type(base_type(roles, attnum), typep))
 		return true;
 	wrong_type(roles, attnum, role, flowdb_time_types_allowed());
@@ -244,6 +266,8 @@ time_type(Roles *roles, AttrNumber attnum, FlowdbRole role,
 static bool
 key_type(Roles *roles, AttrNumber attnum, FlowdbKeyType *typep)
 {
+	if (!is_stored(roles, attnum, FLOWDB_ROLE_KEY))
+		return false;
 	if (flowdb_key_type(base_type(roles, attnum), typep))
 		return true;
 	wrong_type(roles, attnum, FLOWDB_ROLE_KEY, flowdb_key_types_allowed());
@@ -308,10 +332,9 @@ make_table(Roles *roles, Oid serverid, const FlowdbTableOptions *opts)
 	table->owned = opts->store == NULL;
 	table->on_duplicate = (FlowdbOnDuplicate) opts->on_duplicate;
 	table->merge_policy = opts->merge_policy;
-	if (opts->store)
-		strlcpy(table->store, opts->store, sizeof(table->store));
-	else
-		snprintf(table->store, sizeof(table->store), "%u", table->relid);
+	strlcpy(table->store,
+			opts->store ? opts->store : flowdb_catalog_own_store(table->relid),
+			sizeof(table->store));
 	table->nkeys = nkeys;
 	for (int i = 0; i < nkeys; i++)
 	{

@@ -17,6 +17,9 @@
 
 #include "flowdb_shmem.h"
 
+/* Of disk, kept in each database for what gives space back. */
+#define RESERVE_BYTES (64 * 1024)
+
 int flowdb_shared_memory_mb = 256;
 int flowdb_block_cache_mb = -1;
 int flowdb_transaction_buffer_kb = 8192;
@@ -40,6 +43,8 @@ static int compaction_threshold = 2;
 
 /* Write buffers below this could not take the largest batch and go on. */
 #define MIN_WRITE_BYTES (32 * MB)
+#define MIN_SHARED_MB 64
+#define MAX_SHARED_MB (1024 * 1024)
 
 static const struct config_enum_entry compressions[] = {
 	{"none", FLOW_COMPRESS_NONE, false},
@@ -55,14 +60,38 @@ static const struct config_enum_entry policies[] = {
 
 /* ------------------------------------------------------------- definitions */
 
+/*
+ * Of a value in postgresql.conf that is out of bounds PostgreSQL only warns
+ * when we define the setting, and takes the default: four times as much as
+ * there may be on a machine that somebody wanted to give less than there must
+ * be.
+ */
+static void
+check_memory_given(void)
+{
+	const char *given = GetConfigOption("flowdb.shared_memory", true, false);
+	int mb;
+
+	if (given == NULL || !parse_int(given, &mb, GUC_UNIT_MB, NULL) ||
+		(mb >= MIN_SHARED_MB && mb <= MAX_SHARED_MB))
+		return;
+	ereport(FATAL,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("flowdb.shared_memory is %d MB, and must be from %d MB to "
+					"%d MB",
+					mb, MIN_SHARED_MB, MAX_SHARED_MB),
+			 errhint("Set it to '%dMB' or more.", MIN_SHARED_MB)));
+}
+
 static void
 define_memory(void)
 {
+	check_memory_given();
 	DefineCustomIntVariable(
 		"flowdb.shared_memory",
 		"Shared memory for FlowDB's write buffers, block cache and metadata.",
-		NULL, &flowdb_shared_memory_mb, 256, 64, 1024 * 1024, PGC_POSTMASTER,
-		GUC_UNIT_MB, NULL, NULL, NULL);
+		NULL, &flowdb_shared_memory_mb, 256, MIN_SHARED_MB, MAX_SHARED_MB,
+		PGC_POSTMASTER, GUC_UNIT_MB, NULL, NULL, NULL);
 	DefineCustomIntVariable(
 		"flowdb.block_cache",
 		"The part of flowdb.shared_memory that caches blocks of SSTables.",
@@ -211,6 +240,7 @@ flowdb_settings_options(FlowOptions *options)
 	options->merge_compression = (FlowCompression) compaction_compression;
 	options->zstd_level = zstd_level;
 	options->merge_threshold = (uint32) compaction_threshold;
+	options->reserve_bytes = RESERVE_BYTES;
 	flowdb_settings_policy(&options->policy);
 }
 

@@ -12,13 +12,12 @@
  */
 #include "postgres.h"
 
-#include <unistd.h>
-
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 
+#include "aside.h"
 #include "datadir.h"
 
 /*
@@ -40,8 +39,12 @@ fate_of(uint64 xid)
 	return FLOW_TXN_UNKNOWN;
 }
 
-/* Look at one entry; true when it changed.  A database that has to go
- * becomes DROPPING.  registry_lock is held exclusively. */
+/*
+ * Look at one entry; true when it changed.  A database that has to go becomes
+ * DROPPING, which changes nothing in the file: on a full disk its files may
+ * have to go before anything can be written.  registry_lock is held
+ * exclusively.
+ */
 static bool
 settle_slot(FlowdbSlot *slot)
 {
@@ -57,7 +60,7 @@ settle_slot(FlowdbSlot *slot)
 		if (state == FLOW_TXN_ABORTED)
 		{
 			slot->state = FLOWDB_DB_DROPPING;
-			return true;
+			return false;
 		}
 		entry->create_xid = 0;
 		changed = true;
@@ -68,32 +71,40 @@ settle_slot(FlowdbSlot *slot)
 		if (state == FLOW_TXN_UNKNOWN)
 			return changed;
 		if (state == FLOW_TXN_ABORTED)
+		{
 			entry->drop_xid = 0;
-		else
-			slot->state = FLOWDB_DB_DROPPING;
-		changed = true;
+			return true;
+		}
+		slot->state = FLOWDB_DB_DROPPING;
 	}
 	return changed;
 }
 
-/* Free what a database has in memory and on disk. */
-static void
+/* Free what a database has in memory, and its files; false: some are left. */
+static bool
 remove_database(FlowdbSlot *slot)
 {
+	FlowDbShared *shared = slot->shared;
 	char path[MAXPGPATH];
 
-	if (slot->shared != NULL)
-		flow_discard(flowdb_env(), slot->shared);
+	slot->shared = NULL;
+	if (shared != NULL)
+		flow_abandon(flowdb_env(), shared);
+	if (flowdb_datadir_remove(&slot->entry))
+	{
+		flowdb_aside_remove(&slot->entry); /* what recovery may have kept */
+		return true;
+	}
 	flowdb_registry_path(&slot->entry, path);
-	if (!flowdb_datadir_remove(&slot->entry))
-		ereport(WARNING, (errcode_for_file_access(),
-						  errmsg("some files of directory \"%s\" could not "
-								 "be removed",
-								 path)));
-	/* and what recovery may have set aside */
-	snprintf(path, sizeof(path), FLOWDB_DIRECTORY "/aside-%u-%u",
-			 slot->entry.dboid, slot->entry.serverid);
-	(void) unlink(path);
+	if (flowdb_warn_now(
+			&flowdb_shared->warned[slot - flowdb_shared->slots].work_at))
+		ereport(WARNING,
+				(errmsg("some files of directory \"%s\" could not be removed",
+						path),
+				 errdetail("It is that of a FlowDB server that was dropped."),
+				 errhint("Let the operating system user that runs the server "
+						 "write there; this is tried again.")));
+	return false;
 }
 
 /*
@@ -108,18 +119,66 @@ present_position(void)
 								: GetXLogInsertRecPtr();
 }
 
+/*
+ * The file may stay behind: what has ended stands in pg_xact as well, and the
+ * entry is settled again at the next start (C10).  So a full disk neither
+ * stops anybody here, nor does it keep files from being removed.
+ */
+static void
+write_if_possible(void)
+{
+	static int64 warned_at;
+	MemoryContext context = CurrentMemoryContext;
+	FlowdbNoThrow guard;
+
+	if (RecoveryInProgress()) /* FATAL there: pg_xact may be cut next */
+	{
+		flowdb_registry_write();
+		return;
+	}
+	flowdb_nothrow_begin(&guard);
+	PG_TRY();
+	{
+		flowdb_registry_write();
+		flowdb_shared->registry_behind = false;
+	}
+	PG_CATCH();
+	{
+		flowdb_nothrow_unlock(&guard);
+		MemoryContextSwitchTo(context);
+		flowdb_shared->registry_behind = true;
+		if (flowdb_warn_now(&warned_at))
+			EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	flowdb_nothrow_end(&guard);
+}
+
 static void
 drop_slot(FlowdbSlot *slot)
 {
 	XLogRecPtr pos = present_position();
 
+	bool removed;
+
 	flowdb_debug_point("drop-files");
-	remove_database(slot);
+	removed = remove_database(slot);
 	flowdb_registry_lock();
-	slot->state = FLOWDB_DB_FREE;
 	slot->generation++;
+	if (!removed)
+	{
+		/* the next one to settle tries again */
+		slot->state = FLOWDB_DB_BROKEN;
+		slot->may_heal = false;
+		strlcpy(slot->reason, "it was dropped, and its files cannot be removed",
+				sizeof(slot->reason));
+		LWLockRelease(&flowdb_shared->registry_lock);
+		return;
+	}
+	slot->state = FLOWDB_DB_FREE;
 	flowdb_shared->forgotten_before = Max(flowdb_shared->forgotten_before, pos);
-	flowdb_registry_write();
+	write_if_possible();
 	LWLockRelease(&flowdb_shared->registry_lock);
 }
 
@@ -135,9 +194,10 @@ void
 flowdb_registry_settle(void)
 {
 	bool dropping[FLOWDB_MAX_DATABASES] = {false};
-	bool changed = false;
+	bool changed;
 
 	flowdb_registry_lock();
+	changed = flowdb_shared->registry_behind;
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
 	{
 		FlowdbSlot *slot = &flowdb_shared->slots[i];
@@ -149,7 +209,7 @@ flowdb_registry_settle(void)
 		dropping[i] = slot->state == FLOWDB_DB_DROPPING;
 	}
 	if (changed)
-		flowdb_registry_write();
+		write_if_possible();
 	LWLockRelease(&flowdb_shared->registry_lock);
 
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
@@ -160,7 +220,30 @@ flowdb_registry_settle(void)
 }
 
 /*
- * The primary lets nobody have a data_dir before it has removed what was
+ * Does a database have to go before entry is made?  One of the same server is
+ * an earlier or later one (flowdb_create_database() after a rollback), or it is
+ * entry itself, and has had records of an earlier one applied, which name
+ * nothing but the server.  What belongs to entry follows in the log.  What
+ * cannot be reached, or only a newer version can read, stays as it is.
+ */
+static bool
+is_in_the_way(const FlowdbSlot *slot, const FlowdbEntry *entry)
+{
+	bool same = slot->entry.identity == entry->identity;
+
+	if (slot->state != FLOWDB_DB_CLOSED && slot->state != FLOWDB_DB_OPEN &&
+		slot->state != FLOWDB_DB_BROKEN)
+		return false;
+	if (slot->entry.dboid == entry->dboid &&
+		slot->entry.serverid == entry->serverid)
+		return !same || (slot->state != FLOWDB_DB_CLOSED && !slot->newer &&
+						 !slot->may_heal);
+	return !same && entry->path[0] != '\0' &&
+		   pg_strcasecmp(slot->entry.path, entry->path) == 0;
+}
+
+/*
+ * The primary lets nobody have a directory before it has removed what was
  * there.  Recovery may not know yet: whether a transaction was aborted that
  * a crash ended is nowhere in the log.
  */
@@ -169,17 +252,12 @@ flowdb_registry_evict(const FlowdbEntry *entry)
 {
 	bool dropping[FLOWDB_MAX_DATABASES] = {false};
 
-	if (entry->path[0] == '\0')
-		return;
 	flowdb_registry_lock();
 	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
 	{
 		FlowdbSlot *slot = &flowdb_shared->slots[i];
 
-		if ((slot->state == FLOWDB_DB_CLOSED || slot->state == FLOWDB_DB_OPEN ||
-			 slot->state == FLOWDB_DB_BROKEN) &&
-			slot->entry.identity != entry->identity &&
-			pg_strcasecmp(slot->entry.path, entry->path) == 0)
+		if (is_in_the_way(slot, entry))
 		{
 			slot->state = FLOWDB_DB_DROPPING;
 			dropping[i] = true;

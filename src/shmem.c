@@ -10,7 +10,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
-#include "flowdb_shmem.h"
+#include "flowdb_identity.h"
 #include "rowlock.h"
 
 struct FlowdbShared *flowdb_shared;
@@ -56,6 +56,7 @@ init_shared(void *region)
 	SpinLockInit(&sh->mutex);
 	pg_atomic_init_u32(&sh->pressure, 0);
 	pg_atomic_init_u32(&sh->backups, 0);
+	pg_atomic_init_u64(&sh->launcher_asked, 0);
 	sh->nreaders = flowdb_reader_places();
 	for (int i = 0; i < sh->nreaders; i++)
 		pg_atomic_init_u64(&sh->reader_start[i], 0);
@@ -80,6 +81,7 @@ shmem_startup(void)
 
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
+	flowdb_regfile_check(); /* in the postmaster: the server does not start */
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	region = ShmemInitStruct("FlowDB region", flowdb_region_bytes(), &found);

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  * sqlfunc.c
  *	  Functions callable from SQL that do something: flush, compact, collect
- *	  garbage, delete a range, drop a store.  What only tells is in statfunc.c.
+ *	  garbage, delete a range, drop a store, make a database.  What only tells
+ *	  is in statfunc.c.
  *
  * Everybody may execute them; rights are checked inside: maintenance is the
  * server's owner's, deleting needs the privilege DELETE on the table.  None
@@ -13,18 +14,25 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_foreign_server.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/varlena.h"
 
+#include "catalog.h"
 #include "fdw.h"
 #include "flowdb_shmem.h"
 
+PG_FUNCTION_INFO_V1(flowdb_create_database);
 PG_FUNCTION_INFO_V1(flowdb_flush);
 PG_FUNCTION_INFO_V1(flowdb_compact);
 PG_FUNCTION_INFO_V1(flowdb_gc);
@@ -49,9 +57,9 @@ our_server(const char *name)
 	return server;
 }
 
-/* The database of a server that the caller owns. */
-static FlowDb *
-own_database(const char *name, const char *function)
+/* A server that the caller owns. */
+static Oid
+own_server(const char *name, const char *function)
 {
 	ForeignServer *server = our_server(name);
 
@@ -60,7 +68,40 @@ own_database(const char *name, const char *function)
 						errmsg("must be owner of foreign server \"%s\"",
 							   server->servername)));
 	PreventCommandDuringRecovery(function);
-	return flowdb_database(server->serverid);
+	return server->serverid;
+}
+
+static FlowDb *
+own_database(const char *name, const char *function)
+{
+	return flowdb_database(own_server(name, function));
+}
+
+/*
+ * flowdb_create_database(server name)
+ *		An empty database for a server whose definition was copied without
+ *		one: by CREATE DATABASE ... TEMPLATE, or by pg_upgrade.
+ *
+ * The lock is DROP SERVER's.  It is let in after a drop that came first: the
+ * server is looked up once more.
+ */
+Datum
+flowdb_create_database(PG_FUNCTION_ARGS)
+{
+	const char *name = NameStr(*PG_GETARG_NAME(0));
+	Oid serverid = own_server(name, "flowdb_create_database()");
+
+	PreventCommandIfReadOnly("flowdb_create_database()");
+	PreventCommandIfParallelMode("flowdb_create_database()");
+	flowdb_require_preload();
+	LockDatabaseObject(ForeignServerRelationId, serverid, 0,
+					   AccessExclusiveLock);
+	if (own_server(name, "flowdb_create_database()") != serverid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("server \"%s\" was replaced by another one", name)));
+	flowdb_ddl_make_database(serverid);
+	PG_RETURN_VOID();
 }
 
 /*
@@ -90,22 +131,71 @@ store_by_name(FlowDb *db, const char *name)
 	return id;
 }
 
+/* The name of the store that a foreign table of the server shows, or NULL:
+ * name is not one's. */
+static char *
+store_of_table(Oid serverid, const char *name)
+{
+	ForeignTable *table;
+	List *names;
+	Oid relid;
+
+	if (!SplitIdentifierString(pstrdup(name), '.', &names) ||
+		list_length(names) < 1 || list_length(names) > 2)
+		return NULL;
+	for (ListCell *lc = list_head(names); lc; lc = lnext(names, lc))
+		lfirst(lc) = makeString(lfirst(lc));
+	relid = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
+		return NULL;
+	table = GetForeignTable(relid);
+	if (table->serverid != serverid)
+		return NULL;
+	return flowdb_catalog_store(relid, table->options);
+}
+
+/* A store by its name, or by that of a table that shows it; false: nothing
+ * was ever written to the table, so it has no store yet. */
+static bool
+store_or_table(FlowDb *db, Oid serverid, const char *name, uint32 *idp)
+{
+	char *store;
+	FlowStatus st;
+
+	if (flow_store_find(db, name, idp, NULL, NULL) == FLOW_OK)
+		return true;
+	store = store_of_table(serverid, name);
+	if (!store)
+	{
+		*idp = store_by_name(db, name);
+		return true;
+	}
+	st = flow_store_find(db, store, idp, NULL, NULL);
+	flowdb_report(st);
+	return st == FLOW_OK;
+}
+
 /*
  * flowdb_compact(server name, store text)
- *		One merge of a store, or of each store for NULL; did one run?
+ *		One merge of a store, or of each store for NULL; did one run?  store
+ *		may be the name of a table too.
  */
 Datum
 flowdb_compact(PG_FUNCTION_ARGS)
 {
+	const char *server;
 	FlowDb *db;
 	uint32 store_id = 0;
 	bool ran = false;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	db = own_database(NameStr(*PG_GETARG_NAME(0)), "flowdb_compact()");
-	if (!PG_ARGISNULL(1))
-		store_id = store_by_name(db, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	server = NameStr(*PG_GETARG_NAME(0));
+	db = own_database(server, "flowdb_compact()");
+	if (!PG_ARGISNULL(1) &&
+		!store_or_table(db, our_server(server)->serverid,
+						text_to_cstring(PG_GETARG_TEXT_PP(1)), &store_id))
+		PG_RETURN_BOOL(false);
 	flowdb_handle_merging(db);
 	flowdb_try(flow_compact(db, store_id, &ran));
 	PG_RETURN_BOOL(ran);

@@ -24,15 +24,16 @@ PG_FUNCTION_INFO_V1(flowdb_metrics);
 /* Columns of the function, see flowdb_fdw--1.0.sql */
 #define SERVER_COLUMNS FLOWDB_STAT_COLUMNS
 
+/* failing: flushes fail, see trouble.c */
 static const char *
-state_name(FlowdbDbState state)
+state_name(FlowdbDbState state, bool failing)
 {
 	switch (state)
 	{
 		case FLOWDB_DB_CLOSED:
 			return "closed";
 		case FLOWDB_DB_OPEN:
-			return "open";
+			return failing ? "failing" : "open";
 		case FLOWDB_DB_BROKEN:
 			return "broken";
 		default:
@@ -80,6 +81,10 @@ put_work_stats(FlowdbStatRow *row, const FlowStats *s)
 	flowdb_stat_count(row, s->cache_capacity);
 	flowdb_stat_count(row, s->cache_hits);
 	flowdb_stat_count(row, s->cache_misses);
+	flowdb_stat_count(row, s->buffer_bytes);
+	flowdb_stat_count(row, s->buffer_capacity);
+	flowdb_stat_count(row, s->meta_bytes);
+	flowdb_stat_count(row, s->meta_capacity);
 }
 
 static void
@@ -107,7 +112,14 @@ put_server(ReturnSetInfo *rsinfo, const FlowdbStatServer *server)
 {
 	FlowdbStatRow row;
 	FlowStats s;
+	FlowError error;
+	const char *reason = server->reason;
+	bool failing;
 
+	failing = server->db != NULL && flow_flush_error(server->db, &error) > 0;
+	if (failing)
+		reason =
+			error.message[0] ? error.message : flow_status_name(error.status);
 	flowdb_stat_begin(&row, rsinfo);
 	flowdb_stat_name(&row, server->name);
 	if (server->sight >= FLOWDB_SEE_USE && server->db != NULL)
@@ -120,12 +132,12 @@ put_server(ReturnSetInfo *rsinfo, const FlowdbStatServer *server)
 	}
 	row.n = SERVER_COLUMNS - 2;
 	if (server->sight >= FLOWDB_SEE_USE)
-		flowdb_stat_text(&row, state_name(server->state));
+		flowdb_stat_text(&row, state_name(server->state, failing));
 	/* it may name files */
-	if (server->sight >= FLOWDB_SEE_MONITOR && server->reason[0])
+	if (server->sight >= FLOWDB_SEE_MONITOR && reason[0])
 	{
 		row.n = SERVER_COLUMNS - 1;
-		flowdb_stat_text(&row, server->reason);
+		flowdb_stat_text(&row, reason);
 	}
 	row.n = SERVER_COLUMNS;
 	flowdb_stat_end(&row);

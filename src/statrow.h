@@ -15,7 +15,7 @@
 #include "flowdb_shmem.h"
 #include "rights.h"
 
-#define FLOWDB_STAT_COLUMNS 45 /* of the longest row */
+#define FLOWDB_STAT_COLUMNS 49 /* of the longest row */
 
 /* A row being put together. */
 typedef struct FlowdbStatRow

@@ -10,18 +10,13 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/reloptions.h"
-#include "access/table.h"
-#include "catalog/pg_foreign_table.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/rel.h"
 
+#include "catalog.h"
 #include "fdw.h"
 #include "statrow.h"
 
@@ -29,7 +24,7 @@ PG_FUNCTION_INFO_V1(flowdb_store_stats);
 PG_FUNCTION_INFO_V1(flowdb_sstable_stats);
 
 /* Columns of the functions, see flowdb_fdw--1.0.sql */
-#define STORE_COLUMNS 10
+#define STORE_COLUMNS 11
 #define SSTABLE_COLUMNS 15
 
 /* ------------------------------------------------------------ what there is */
@@ -97,58 +92,6 @@ keep_sst(void *arg, const FlowSstStats *sst)
 	return FLOW_OK;
 }
 
-/* A foreign table and the store it shows. */
-typedef struct TableStore
-{
-	Oid relid;
-	char *store;
-} TableStore;
-
-/* The store that a row of pg_foreign_table shows. */
-static TableStore *
-table_store(Relation rel, HeapTuple tuple)
-{
-	TableStore *table = palloc(sizeof(TableStore));
-	FlowdbTableOptions opts = {0};
-	bool isnull;
-	Datum options = heap_getattr(tuple, Anum_pg_foreign_table_ftoptions,
-								 RelationGetDescr(rel), &isnull);
-
-	if (!isnull)
-		flowdb_option_table(untransformRelOptions(options), &opts);
-	table->relid = ((Form_pg_foreign_table) GETSTRUCT(tuple))->ftrelid;
-	table->store = opts.store ? opts.store : psprintf("%u", table->relid);
-	return table;
-}
-
-static int
-by_relid(const ListCell *a, const ListCell *b)
-{
-	return oid_cmp(&((TableStore *) lfirst(a))->relid,
-				   &((TableStore *) lfirst(b))->relid);
-}
-
-/* The foreign tables of a server, TableStore. */
-static List *
-tables_of(Oid serverid)
-{
-	Relation rel = table_open(ForeignTableRelationId, AccessShareLock);
-	SysScanDesc scan =
-		systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	List *tables = NIL;
-	HeapTuple tuple;
-
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		if (((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver == serverid)
-			tables = lappend(tables, table_store(rel, tuple));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	list_sort(tables, by_relid);
-	return tables;
-}
-
 /* The tables that show a store: oids. */
 static List *
 tables_showing(List *tables, const char *store)
@@ -158,7 +101,7 @@ tables_showing(List *tables, const char *store)
 
 	foreach (lc, tables)
 	{
-		const TableStore *table = lfirst(lc);
+		const FlowdbShown *table = lfirst(lc);
 
 		if (strcmp(table->store, store) == 0)
 			relids = lappend_oid(relids, table->relid);
@@ -238,10 +181,11 @@ put_store(ReturnSetInfo *rsinfo, const FlowdbStatServer *server,
 	flowdb_stat_put(&row, regclass_array(relids));
 	flowdb_stat_count(&row, s.records);
 	flowdb_stat_count(&row, s.bytes);
+	flowdb_stat_count(&row, s.file_bytes);
 	flowdb_stat_int(&row, s.sstables);
 	flowdb_stat_put(&row, Int64GetDatum(s.ts_min));
 	flowdb_stat_put(&row, Int64GetDatum(s.ts_max));
-	row.nulls[7] = row.nulls[8] = !s.has_ts || !sight.times;
+	row.nulls[8] = row.nulls[9] = !s.has_ts || !sight.times;
 	flowdb_stat_put(&row, BoolGetDatum(relids == NIL));
 	Assert(row.n == STORE_COLUMNS);
 	flowdb_stat_end(&row);
@@ -250,7 +194,7 @@ put_store(ReturnSetInfo *rsinfo, const FlowdbStatServer *server,
 static void
 put_stores(ReturnSetInfo *rsinfo, const FlowdbStatServer *server)
 {
-	List *tables = tables_of(server->serverid);
+	List *tables = flowdb_catalog_tables(server->serverid);
 	Items items = {NULL, NULL};
 
 	if (server->db == NULL)
@@ -328,7 +272,7 @@ put_sst(ReturnSetInfo *rsinfo, const FlowdbStatServer *server,
 static void
 put_ssts(ReturnSetInfo *rsinfo, const FlowdbStatServer *server)
 {
-	List *tables = tables_of(server->serverid);
+	List *tables = flowdb_catalog_tables(server->serverid);
 	Items items = {NULL, NULL};
 
 	if (server->db == NULL)

@@ -102,12 +102,6 @@ flowdb_time_decode(int64 us, int64 *tp)
 	return true;
 }
 
-int64
-flowdb_statement_now(void)
-{
-	return GetCurrentStatementStartTimestamp() + EPOCH_DIFF_US;
-}
-
 /* ------------------------------------------------------------------ dates */
 
 bool

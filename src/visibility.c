@@ -46,6 +46,12 @@ keep_error(const FlowdbNoThrow *guard)
 	FlushErrorState();
 }
 
+bool
+flowdb_error_is_kept(void)
+{
+	return kept_error != NULL;
+}
+
 void
 flowdb_rethrow_kept(void)
 {
@@ -240,10 +246,11 @@ static uint64
 settled_horizon(void)
 {
 	static uint64 horizon;
-	static TimestampTz asked_at;
-	TimestampTz now = GetCurrentTimestamp();
+	static int64 asked_at;
+	int64 now = flowdb_ticks_us();
 
-	if (TimestampDifferenceExceeds(asked_at, now, HORIZON_MAX_AGE_MS))
+	if (asked_at == 0 ||
+		now - asked_at >= HORIZON_MAX_AGE_MS * INT64CONST(1000))
 	{
 		TransactionId oldest = GetOldestNonRemovableTransactionId(NULL);
 
@@ -255,11 +262,14 @@ settled_horizon(void)
 }
 
 void
-flowdb_aborted_before(TransactionId oldest)
+flowdb_aborted_before(TransactionId oldest, FullTransactionId next)
 {
-	if (TransactionIdIsNormal(oldest))
-		aborted_before =
-			Max(aborted_before, widen(oldest, ReadNextFullTransactionId()));
+	uint64 before;
+
+	if (!TransactionIdIsNormal(oldest))
+		return;
+	before = widen(oldest, next);
+	aborted_before = Max(aborted_before, before);
 }
 
 static FlowTxnState

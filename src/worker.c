@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  * worker.c
- *	  Workers flush memtables, note transactions' fates, merge SSTables.
+ *	  What workers do: flush memtables, note transactions' fates, merge
+ *	  SSTables.
  *
- * flowdb.max_workers of them, whatever the number of databases.  Flushing
- * must not wait behind a merge: worker 0 never merges when there is another
- * one, and those that do go on by small steps and look for something frozen
- * in between.  They are woken when a memtable is frozen or SSTables came in.
+ * flowdb.max_workers of them (workers.c), whatever the number of databases.
+ * Flushing must not wait behind a merge: worker 0 never merges when there is
+ * another one, and those that do go on by small steps and look for something
+ * frozen in between.  Without any worker the launcher does all of it.
  *
  * A worker may be ended at any moment: an unfinished flush leaves the
  * memtable where it was, an unfinished merge is gone without a trace.
@@ -24,23 +25,10 @@
 
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
-#include "storage/ipc.h"
-#include "storage/latch.h"
-#include "tcop/tcopprot.h"
-#include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
-
 #include "flowdb_shmem.h"
 
-#define WORK_INTERVAL_MS 1000	  /* look without being woken */
-#define BUSY_INTERVAL_MS 20		  /* another process is at the same */
-#define WARNING_INTERVAL_MS 60000 /* about what keeps failing */
-#define RETRY_MAX_MS 60000		  /* a merge that failed is tried again */
+#define WORK_INTERVAL_MS 1000 /* what is looked at now and then */
+#define RETRY_MAX_MS 60000	  /* a merge that failed is tried again */
 
 /* Length of a step of a merge, alone and beside a worker that flushes. */
 #define BUDGET_ALONE_US 20000
@@ -50,52 +38,23 @@
  * files and memory. */
 #define MAX_MERGES 4
 
-PGDLLEXPORT void flowdb_worker_main(Datum arg);
-
 /* What this worker knows about the database of a slot. */
 typedef struct Job
 {
-	FlowDbShared *shared;  /* whom all this is about */
-	bool pending;		   /* this process has a merge under way */
-	int retry_ms;		   /* pause after the last failure, 0: none */
-	TimestampTz retry_at;  /* merge not before this */
-	TimestampTz flush_at;  /* flush not before this */
-	TimestampTz gc_at;	   /* when expired SSTables were last looked for */
-	TimestampTz freeze_at; /* when memory was last written for its age */
-	TimestampTz merge_at;  /* when a merge was last looked for */
-	int policy;			   /* handed to the engine, -1: none */
+	FlowDbShared *shared; /* whom all this is about */
+	bool pending;		  /* this process has a merge under way */
+	int retry_ms;		  /* pause after the last failure, 0: none */
+	int policy;			  /* handed to the engine, -1: none */
+
+	/* ticks */
+	int64 retry_at;	 /* merge not before this */
+	int64 flush_at;	 /* flush not before this */
+	int64 gc_at;	 /* when expired SSTables were last looked for */
+	int64 freeze_at; /* when memory was last written for its age */
+	int64 merge_at;	 /* when a merge was last looked for */
 } Job;
 
-typedef enum WorkResult
-{
-	WORK_NONE, /* nothing was to do */
-	WORK_BUSY, /* not now, but soon */
-	WORK_DONE  /* something was, and there may be more */
-} WorkResult;
-
 static Job jobs[FLOWDB_MAX_DATABASES];
-static bool merges; /* this worker does */
-
-static void
-worker_exit(int code, Datum arg)
-{
-	SpinLockAcquire(&flowdb_shared->mutex);
-	flowdb_shared->worker_latch[DatumGetInt32(arg)] = NULL;
-	SpinLockRelease(&flowdb_shared->mutex);
-}
-
-/* One WARNING a minute is enough while a disk is full. */
-static void
-warn_about(FlowStatus st)
-{
-	static TimestampTz warned_at;
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (!TimestampDifferenceExceeds(warned_at, now, WARNING_INTERVAL_MS))
-		return;
-	warned_at = now;
-	flowdb_report_at(WARNING, st);
-}
 
 /* The job of a slot whose database is db; a new one for a new database. */
 static Job *
@@ -105,41 +64,56 @@ job_of(int slot, FlowDb *db)
 
 	if (job->shared != flow_shared(db))
 		*job = (Job){.shared = flow_shared(db),
-					 .gc_at = GetCurrentTimestamp(),
+					 .gc_at = flowdb_ticks_us(),
 					 .policy = -1};
 	return job;
 }
 
 /* ----------------------------------------------------------------- flushing */
 
-/* Write the oldest frozen memtable of one database. */
-static WorkResult
-flush_database(Job *job, FlowDb *db)
+/* The disk is full: what nobody can see any more goes first, at once. */
+static void
+free_space(int slot, FlowDb *db)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	uint64_t purged;
+	FlowStatus st = flow_gc(db, &purged);
+
+	CHECK_FOR_INTERRUPTS();
+	if (st != FLOW_OK && st != FLOW_END && st != FLOW_BUSY &&
+		st != FLOW_INTERRUPTED)
+		flowdb_warn_work(slot, st);
+}
+
+/* Write the oldest frozen memtable of one database. */
+static FlowdbWork
+flush_database(int slot, Job *job, FlowDb *db)
+{
+	int64 now = flowdb_ticks_us();
 	FlowStatus st;
 
 	if (now < job->flush_at)
-		return WORK_NONE;
+		return FLOWDB_WORK_NONE;
 	st = flow_flush_step(db);
 	CHECK_FOR_INTERRUPTS();
 	if (st == FLOW_OK)
-		return WORK_DONE;
+		return FLOWDB_WORK_DONE;
 	if (st == FLOW_BUSY) /* a manifest is being written, or it is flushed */
-		return WORK_BUSY;
+		return FLOWDB_WORK_BUSY;
 	if (st == FLOW_END || st == FLOW_INTERRUPTED)
-		return WORK_NONE;
+		return FLOWDB_WORK_NONE;
 	/* it alone has to wait: the others' disks may be fine */
-	warn_about(st);
-	job->flush_at = TimestampTzPlusMilliseconds(now, WORK_INTERVAL_MS);
-	return WORK_NONE;
+	flowdb_warn_flush(slot, st);
+	if (st == FLOW_FULL)
+		free_space(slot, db);
+	job->flush_at = now + WORK_INTERVAL_MS * INT64CONST(1000);
+	return FLOWDB_WORK_NONE;
 }
 
 /* The server's flush_interval_ms: what is in memory does not get older. */
 static void
 freeze_old(Job *job, FlowDb *db)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64 now = flowdb_ticks_us();
 	int64_t interval_ms;
 
 	if (!flow_setting(db, FLOW_SETTING_FLUSH_INTERVAL_MS, &interval_ms) ||
@@ -167,38 +141,33 @@ resolve_database(int slot, FlowDb *db)
 	}
 	else if (st != FLOW_OK && st != FLOW_END && st != FLOW_BUSY &&
 			 st != FLOW_INTERRUPTED)
-		warn_about(st);
+		flowdb_warn_work(slot, st);
 }
 
 /*
  * S4 again: pg_xact does not wait for a database that nobody has opened since
  * the server started, and its files may have fates that nobody has asked for
- * yet.  Loaded, it also has its expired files removed.
+ * yet.  Loaded, it also has its expired files removed.  One whose files could
+ * not be reached is tried again, too.
  */
 static void
-load_closed(void)
+load_closed(void *arg)
 {
-	static TimestampTz load_at[FLOWDB_MAX_DATABASES]; /* after a failure */
-	TimestampTz now = GetCurrentTimestamp();
 	int slots[FLOWDB_MAX_DATABASES];
 	int nslots = flowdb_registry_closed(slots);
 
 	for (int i = 0; i < nslots; i++)
-	{
-		if (now >= load_at[slots[i]] && !flowdb_slot_try_load(slots[i]))
-			load_at[slots[i]] =
-				TimestampTzPlusMilliseconds(now, WARNING_INTERVAL_MS);
-	}
+		(void) flowdb_slot_try_load(slots[i]);
 }
 
 /* One round over all databases. */
-static WorkResult
+static FlowdbWork
 flush(bool resolve)
 {
 	int slots[FLOWDB_MAX_DATABASES];
 	int nslots = flowdb_loaded_slots(slots);
 	bool pressure = pg_atomic_exchange_u32(&flowdb_shared->pressure, 0) != 0;
-	WorkResult result = WORK_NONE;
+	FlowdbWork result = FLOWDB_WORK_NONE;
 
 	for (int i = 0; i < nslots; i++)
 	{
@@ -210,9 +179,12 @@ flush(bool resolve)
 		if (pressure)
 			flowdb_report(flow_freeze(db, PG_UINT64_MAX));
 		freeze_old(job_of(slots[i], db), db);
-		result = Max(result, flush_database(job_of(slots[i], db), db));
+		result =
+			Max(result, flush_database(slots[i], job_of(slots[i], db), db));
 		if (resolve)
 			resolve_database(slots[i], db);
+		if (resolve && flow_flush_failing(flow_shared(db)) == 0)
+			flowdb_flush_again(slots[i]);
 	}
 	return result;
 }
@@ -236,7 +208,7 @@ drop_stores(void)
 		CHECK_FOR_INTERRUPTS();
 		if (st != FLOW_OK && st != FLOW_END && st != FLOW_BUSY &&
 			st != FLOW_INTERRUPTED)
-			warn_about(st);
+			flowdb_warn_work(slots[i], st);
 	}
 }
 
@@ -244,23 +216,22 @@ drop_stores(void)
 
 /* A failure is followed by longer and longer pauses.  Damage does not heal:
  * the merge's inputs stay, and so do reads that do not need the bad block. */
-static WorkResult
+static FlowdbWork
 merge_failed(Job *job, int slot, FlowStatus st)
 {
 	/* the files of a dropped one go while they are merged */
 	if (flowdb_slot_is_loaded(slot))
-		warn_about(st);
+		flowdb_warn_work(slot, st);
 	job->pending = false;
 	job->retry_ms =
 		st == FLOW_CORRUPT || st == FLOW_MISMATCH
 			? RETRY_MAX_MS
 			: Min(Max(job->retry_ms * 2, WORK_INTERVAL_MS), RETRY_MAX_MS);
-	job->retry_at =
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), job->retry_ms);
-	return WORK_NONE;
+	job->retry_at = flowdb_ticks_us() + job->retry_ms * INT64CONST(1000);
+	return FLOWDB_WORK_NONE;
 }
 
-static WorkResult
+static FlowdbWork
 merge_step(Job *job, int slot, FlowDb *db)
 {
 	FlowMaintenance report = {0};
@@ -275,14 +246,14 @@ merge_step(Job *job, int slot, FlowDb *db)
 		case FLOW_OK:
 			job->pending = report.pending;
 			job->retry_ms = 0;
-			return WORK_DONE;
+			return FLOWDB_WORK_DONE;
 		case FLOW_END:
 			job->pending = false;
-			return WORK_NONE;
+			return FLOWDB_WORK_NONE;
 		case FLOW_BUSY:
 		case FLOW_INTERRUPTED:
 			job->pending = report.pending;
-			return WORK_BUSY;
+			return FLOWDB_WORK_BUSY;
 		default:
 			return merge_failed(job, slot, st);
 	}
@@ -291,9 +262,9 @@ merge_step(Job *job, int slot, FlowDb *db)
 /* Drop expired SSTables when it is time; merges do so too, but only where
  * something else is to be done. */
 static void
-collect_garbage(Job *job, FlowDb *db)
+collect_garbage(int slot, Job *job, FlowDb *db)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64 now = flowdb_ticks_us();
 	int64_t secs;
 	uint64_t purged;
 	FlowStatus st;
@@ -308,12 +279,12 @@ collect_garbage(Job *job, FlowDb *db)
 		return; /* the next round does it */
 	job->gc_at = now;
 	if (st != FLOW_OK && st != FLOW_END)
-		warn_about(st);
+		flowdb_warn_work(slot, st);
 }
 
 /* flowdb.merge_policy may change while the server runs. */
 static void
-hand_on_policy(Job *job, FlowDb *db)
+hand_on_policy(int slot, Job *job, FlowDb *db)
 {
 	FlowMergePolicy policy;
 	FlowStatus st;
@@ -330,7 +301,7 @@ hand_on_policy(Job *job, FlowDb *db)
 	st = flow_set_merge_policy(db, 0, &policy);
 	job->policy = flowdb_merge_policy;
 	if (st != FLOW_OK)
-		warn_about(st);
+		flowdb_warn_work(slot, st);
 }
 
 /* May workers merge in the database?  The server's option goes first. */
@@ -348,7 +319,7 @@ may_merge(FlowDb *db)
 static bool
 wants_merge(Job *job, FlowDb *db, int nmerges)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64 now = flowdb_ticks_us();
 	int64_t interval_ms;
 
 	if (!may_merge(db))
@@ -381,26 +352,27 @@ count_merges(void)
 	return n;
 }
 
-/* A dropped database's merge goes with the handle. */
+/* A merge goes with the handle, whose database may be gone. */
 static void
-forget_database(int slot)
+forget_merge(int slot)
 {
-	if (jobs[slot].pending)
-		flowdb_slot_forget(slot);
-	jobs[slot].pending = false;
+	if (!jobs[slot].pending)
+		return;
+	flowdb_slot_forget(slot);
+	jobs[slot] = (Job){.shared = NULL};
 }
 
 /*
  * One step, in the next database that has something to do: taking turns by
  * steps, none waits for another's long merge.
  */
-static WorkResult
+static FlowdbWork
 merge_somewhere(void)
 {
 	static int last;
-	WorkResult result = WORK_NONE;
+	FlowdbWork result = FLOWDB_WORK_NONE;
 
-	for (int i = 1; i <= FLOWDB_MAX_DATABASES && result < WORK_DONE; i++)
+	for (int i = 1; i <= FLOWDB_MAX_DATABASES && result < FLOWDB_WORK_DONE; i++)
 	{
 		int slot = (last + i) % FLOWDB_MAX_DATABASES;
 		FlowDb *db = NULL;
@@ -410,16 +382,16 @@ merge_somewhere(void)
 			db = flowdb_slot_handle(slot);
 		if (db == NULL)
 		{
-			forget_database(slot);
+			forget_merge(slot);
 			continue;
 		}
 		job = job_of(slot, db);
-		hand_on_policy(job, db);
-		collect_garbage(job, db);
+		hand_on_policy(slot, job, db);
+		collect_garbage(slot, job, db);
 		if (!wants_merge(job, db, count_merges()))
 			continue;
 		result = Max(result, merge_step(job, slot, db));
-		if (result == WORK_DONE)
+		if (result == FLOWDB_WORK_DONE)
 		{
 			last = slot;
 			break;
@@ -428,117 +400,56 @@ merge_somewhere(void)
 	return result;
 }
 
-/* --------------------------------------------------------------------- main */
+/* ---------------------------------------------------------------- all of it */
 
-static void
-worker_start(int number)
+void
+flowdb_work_tidy(void)
 {
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	before_shmem_exit(worker_exit, Int32GetDatum(number));
-
-	SpinLockAcquire(&flowdb_shared->mutex);
-	flowdb_shared->worker_latch[number] = MyLatch;
-	SpinLockRelease(&flowdb_shared->mutex);
-	merges = number > 0 || flowdb_max_workers == 1;
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+		if (flowdb_slot_tidy(i))
+			jobs[i] = (Job){.shared = NULL};
 }
 
-/* One round of all that this worker has to do now. */
-static WorkResult
-work(int number)
+void
+flowdb_work_stop_merges(void)
 {
-	static TimestampTz resolved_at = 0;
-	WorkResult result = WORK_NONE;
-	TimestampTz now = GetCurrentTimestamp();
-	bool resolve = number == 0 && TimestampDifferenceExceeds(resolved_at, now,
-															 WORK_INTERVAL_MS);
+	for (int i = 0; i < FLOWDB_MAX_DATABASES; i++)
+		forget_merge(i);
+}
 
+FlowdbWork
+flowdb_work(bool resolve, bool merge)
+{
+	static int64 warned_at = 0;
+	static int64 resolved_at;
+	static int64 tidied_at;
+	FlowdbWork result = FLOWDB_WORK_NONE;
+
+	if (flowdb_ticks_passed(tidied_at, WORK_INTERVAL_MS))
+	{
+		flowdb_work_tidy();
+		tidied_at = flowdb_ticks_us();
+	}
+	resolve &=
+		resolved_at == 0 || flowdb_ticks_passed(resolved_at, WORK_INTERVAL_MS);
+	if (resolve)
+		resolved_at = flowdb_ticks_us();
 	if (RecoveryInProgress())
 	{
 		if (resolve)
-		{
-			resolved_at = now;
 			drop_stores();
-		}
 	}
 	else
 	{
 		if (resolve)
 		{
 			flowdb_debug_point("worker-resolve");
-			resolved_at = now;
-			load_closed();
+			(void) flowdb_in_peace(load_closed, NULL, &warned_at);
 		}
 		result = flush(resolve);
 	}
 	/* also while there is always something to flush: files would pile up */
-	if (merges)
+	if (merge)
 		result = Max(result, merge_somewhere());
 	return result;
-}
-
-void
-flowdb_worker_main(Datum arg)
-{
-	int number = DatumGetInt32(arg);
-	MemoryContext context = AllocSetContextCreate(
-		TopMemoryContext, "FlowDB worker", ALLOCSET_DEFAULT_SIZES);
-
-	worker_start(number);
-	MemoryContextSwitchTo(context);
-	for (;;)
-	{
-		WorkResult result;
-
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
-		result = work(number);
-		MemoryContextReset(context);
-		if (result == WORK_DONE)
-			continue;
-
-		(void) WaitLatch(
-			MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-			result == WORK_BUSY ? BUSY_INTERVAL_MS : WORK_INTERVAL_MS,
-			PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
-}
-
-void
-flowdb_wake_workers(void)
-{
-	SpinLockAcquire(&flowdb_shared->mutex);
-	for (int i = 0; i < FLOWDB_MAX_WORKERS; i++)
-	{
-		if (flowdb_shared->worker_latch[i] != NULL)
-			SetLatch(flowdb_shared->worker_latch[i]);
-	}
-	SpinLockRelease(&flowdb_shared->mutex);
-}
-
-void
-flowdb_workers_register(void)
-{
-	for (int i = 0; i < flowdb_max_workers; i++)
-	{
-		BackgroundWorker worker = {
-			.bgw_flags =
-				BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
-			.bgw_start_time = BgWorkerStart_ConsistentState,
-			.bgw_restart_time = 1,
-			.bgw_main_arg = Int32GetDatum(i)};
-
-		strlcpy(worker.bgw_library_name, FLOWDB_EXTENSION, BGW_MAXLEN);
-		strlcpy(worker.bgw_function_name, "flowdb_worker_main", BGW_MAXLEN);
-		snprintf(worker.bgw_name, BGW_MAXLEN, "flowdb worker %d", i);
-		strlcpy(worker.bgw_type, "flowdb worker", BGW_MAXLEN);
-		RegisterBackgroundWorker(&worker);
-	}
 }

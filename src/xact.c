@@ -37,6 +37,7 @@ typedef struct XactBuffer
 	FlowDb *db;
 	FlowTxBuf *buf;
 	FlowdbLevelMarks levels; /* of flow_txbuf_count() */
+	bool has_rows;			 /* not only deletes */
 } XactBuffer;
 
 static XactBuffer *xact_buffers; /* in TopTransactionContext */
@@ -44,16 +45,19 @@ static bool write_through;		 /* past the push at PRE_COMMIT */
 
 static ExecutorStart_hook_type prev_executor_start;
 
-/* How long a waiting writer sleeps before it looks again by itself, and how
- * long it waits for a launcher that is not there. */
+/* How long a waiting writer sleeps before it looks again by itself, when it
+ * thinks that a launcher that is not there will not come by itself, and how
+ * long it waits for it in all. */
 #define WAIT_ROOM_MS 100
+#define ASK_LAUNCHER_MS 2000
 #define WAIT_LAUNCHER_MS 15000
 
 /* Nobody holds checkpoints, and nobody seems to come: say why. */
 static void
-complain_unarmed(TimestampTz since)
+complain_unarmed(int64 since)
 {
 	bool launched;
+	bool room = true;
 
 	if (!IsUnderPostmaster)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -62,54 +66,31 @@ complain_unarmed(TimestampTz since)
 	SpinLockAcquire(&flowdb_shared->mutex);
 	launched = flowdb_shared->launcher_latch != NULL;
 	SpinLockRelease(&flowdb_shared->mutex);
-	if (!launched && TimestampDifferenceExceeds(since, GetCurrentTimestamp(),
-												WAIT_LAUNCHER_MS))
+	if (launched)
+		return;
+	if (flowdb_ticks_passed(since, ASK_LAUNCHER_MS))
+		room = flowdb_launcher_ask();
+	if (flowdb_ticks_passed(since, WAIT_LAUNCHER_MS) ||
+		(!room && max_worker_processes == 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("FlowDB's launcher is not running"),
 				 errdetail("Nothing can be written to FlowDB tables without "
-						   "it."),
+						   "it, and all %d background worker slots of the "
+						   "server are in use.",
+						   max_worker_processes),
 				 errhint("Increase max_worker_processes and restart the "
-						 "server.")));
-}
-
-/*
- * Write buffers that cannot be flushed refuse writes, not hang them (S7).
- * They are shared: it may be another database that holds them all.
- */
-static void
-complain_failing(void)
-{
-	int slots[FLOWDB_MAX_DATABASES];
-	int nslots = flowdb_loaded_slots(slots);
-	uint32 failing = 0;
-
-	for (int i = 0; i < nslots; i++)
-	{
-		FlowDbShared *shared = flowdb_shared->slots[slots[i]].shared;
-
-		if (shared != NULL) /* not dropped meanwhile */
-			failing = Max(failing, flow_flush_failing(shared));
-	}
-	if (failing > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DISK_FULL),
-				 errmsg("FlowDB refuses writes because its write buffers "
-						"cannot be flushed"),
-				 errdetail("%u attempts have failed; the server log has the "
-						   "reason.",
-						   failing),
-				 errhint("Writes are accepted again once a flush goes "
-						 "well.")));
+						 "server; the launcher also starts by itself once a "
+						 "slot is free and somebody writes.")));
 }
 
 /*
  * wait_for_room
  *		A write was answered FLOW_BUSY: wait a while for an armed holder, or
- *		for write buffers to be flushed.  since: when the waiting began.
+ *		for write buffers to be flushed.  since: the tick when that began.
  */
 static void
-wait_for_room(TimestampTz since)
+wait_for_room(int64 since)
 {
 	struct FlowdbShared *sh = flowdb_shared;
 	ConditionVariable *cv;
@@ -121,7 +102,7 @@ wait_for_room(TimestampTz since)
 
 	if (armed)
 	{
-		complain_failing();
+		flowdb_refuse_full();
 		pg_atomic_write_u32(&sh->pressure, 1);
 		flowdb_wake_workers();
 	}
@@ -137,20 +118,25 @@ wait_for_room(TimestampTz since)
 
 /* Run an engine call again and again while there is no room; report anything
  * else. */
-#define try_with_room(expr)                             \
-	do                                                  \
-	{                                                   \
-		TimestampTz try_since_ = GetCurrentTimestamp(); \
-		FlowStatus try_st_;                             \
-		while ((try_st_ = (expr)) == FLOW_BUSY)         \
-			wait_for_room(try_since_);                  \
-		flowdb_report(try_st_);                         \
+#define try_with_room(expr)                     \
+	do                                          \
+	{                                           \
+		int64 try_since_ = flowdb_ticks_us();   \
+		FlowStatus try_st_;                     \
+		while ((try_st_ = (expr)) == FLOW_BUSY) \
+			wait_for_room(try_since_);          \
+		flowdb_report(try_st_);                 \
 	} while (0)
 
 static void
 push(XactBuffer *xb)
 {
-	(void) flowdb_database(xb->serverid); /* not broken meanwhile? */
+	if (!flow_txbuf_pending(xb->buf))
+		return; /* a subtransaction may have taken the database with it */
+	/* not broken meanwhile?  Nor need it be the one of a savepoint before */
+	xb->db = flowdb_database(xb->serverid);
+	if (xb->has_rows)
+		flowdb_refuse_failing(xb->serverid, xb->db);
 	try_with_room(flow_txbuf_push(xb->buf, xb->db));
 }
 
@@ -216,6 +202,7 @@ flowdb_xact_write(Oid serverid, FlowDb *db, const FlowdbWrite *w)
 	flowdb_report(flow_txbuf_add(xb->buf, w->op, w->store_id, w->key,
 								 w->key_bytes, w->ts, w->expire_at, w->value,
 								 w->value_bytes, xid, w->cid));
+	xb->has_rows |= w->op != FLOW_DELETE;
 	if (w->checked)
 		flowdb_report(flow_txbuf_check(xb->buf, w->seen, w->absent));
 	end_write(xb);

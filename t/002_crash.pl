@@ -53,27 +53,6 @@ sub check_and_flush
 
 # ---------------------------------------------------------------------- SIGKILL
 
-# After SIGKILL to one process the postmaster starts all others anew.
-sub kill_one
-{
-    my ($type) = @_;
-    my $from = log_size($node);
-    my @pids = process_pids($node, $type);
-
-    kill('KILL', $pids[ int(rand(@pids)) ]) if @pids;
-    return 0 unless @pids;
-    return wait_until(
-        sub { log_since($node, $from) =~ /processes terminated; reinit/ },
-        "the postmaster to notice the end of $type");
-}
-
-sub kill_all
-{
-    kill9_tree($node);
-    restart_by_force($node);
-    return 1;
-}
-
 # The postmaster alone: its children notice, and end by themselves.
 sub kill_postmaster
 {
@@ -83,12 +62,12 @@ sub kill_postmaster
 
 my $user = $node->safe_psql('postgres', 'SELECT current_user');
 my @victims = (
-    [ 'a client' => sub { kill_one("$user postgres") } ],
-    [ 'the launcher' => sub { kill_one('flowdb launcher') } ],
-    [ 'a worker' => sub { kill_one('flowdb worker') } ],
-    [ 'the checkpointer' => sub { kill_one('checkpointer') } ],
-    [ 'the walwriter' => sub { kill_one('walwriter') } ],
-    [ 'all processes' => \&kill_all ],
+    [ 'a client' => sub { kill_any($node, "$user postgres") } ],
+    [ 'the launcher' => sub { kill_any($node, 'flowdb launcher') } ],
+    [ 'a worker' => sub { kill_any($node, 'flowdb worker') } ],
+    [ 'the checkpointer' => sub { kill_any($node, 'checkpointer') } ],
+    [ 'the walwriter' => sub { kill_any($node, 'walwriter') } ],
+    [ 'all processes' => sub { kill_and_restart($node) } ],
     [ 'the postmaster' => \&kill_postmaster ],);
 
 # A second crash, before, in or after the recovery from the first.
@@ -102,7 +81,7 @@ sub kill_again
     }
     sleep($delay);
     note(sprintf('killed again after %.3f s', $delay));
-    kill_all();
+    kill_and_restart($node);
     return;
 }
 

@@ -21,15 +21,6 @@ hot_standby_feedback = on
 EOC
 my ($rc, $out, $err);
 
-# All that was logged so far is flushed, sent and replayed, what is in
-# progress included.
-sub catch_up
-{
-    $primary->safe_psql('postgres', 'SELECT txid_current()');
-    $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-    return;
-}
-
 sub same
 {
     my ($what) = @_;
@@ -41,7 +32,7 @@ sub same
 sub flush_both
 {
     $primary->safe_psql('postgres', 'CHECKPOINT');
-    catch_up();
+    catch_up($primary, $standby);
     $standby->safe_psql('postgres', 'CHECKPOINT');
     return;
 }
@@ -69,7 +60,7 @@ sub series
 # ----------------------------------------------------------------------- rows
 
 $primary->safe_psql('postgres', 'BEGIN; ' . both(series('a', 1, 1000, '')) . 'COMMIT');
-catch_up();
+catch_up($primary, $standby);
 is(rows_of($standby, 'true'), 1000, 'rows are on the standby');
 same('plain rows');
 is($standby->safe_psql('postgres', "SELECT n FROM t WHERE key = 'a' AND ts = 77"),
@@ -129,7 +120,7 @@ foreach my $end ('COMMIT', 'ROLLBACK')
     my $name = lc $end;
     my $job = in_progress($name, $end);
 
-    catch_up();
+    catch_up($primary, $standby);
     is(rows_of($standby, "key = '$name'"),
         0, "$end: in progress, its rows are not there");
     same("$end: in progress");
@@ -154,7 +145,7 @@ EOC
     open_gate($primary, $name);
     ($rc, $out, $err) = end_sql($job);
     is($rc, 0, "$end: the transaction ends") or diag($err);
-    catch_up();
+    catch_up($primary, $standby);
     is(rows_of($standby, "key = '$name'"),
         $end eq 'COMMIT' ? 6001 : 0,
         "$end: ended");
@@ -176,7 +167,7 @@ is(rows_of($primary, "note LIKE 'never%'"), 0, 'nor on the primary');
 # One statement has one snapshot, whatever is replayed and flushed meanwhile.
 my $load = FlowdbLoad->new($primary, 3);
 my $loaded = $load->new_table;
-catch_up();
+catch_up($primary, $standby);
 my $reads = 80;
 my $compare = <<"EOC";
 SELECT (SELECT (count(*), sum(n), max(ts)) FROM $loaded)
@@ -199,7 +190,7 @@ foreach my $reader (@readers)
 }
 is(join("\n", $load->finish), '', 'the load on the primary');
 is(join("\n", $load->judge(sync => 1)), '', 'primary: all or nothing');
-catch_up();
+catch_up($primary, $standby);
 is(twin_diff($standby, $loaded), '', 'standby: the load');
 
 # ------------------------------------------------------------------------- DDL
@@ -213,7 +204,7 @@ CREATE FOREIGN TABLE second (
 INSERT INTO second SELECT 'h' || i % 3, '2020-01-01'::timestamptz + i * interval '1 s', i
 FROM generate_series(1, 300) i;
 EOC
-catch_up();
+catch_up($primary, $standby);
 my $second = server_dir($primary, 'second');
 my $second_there = $second =~ s/\Q@{[$primary->data_dir]}/$standby->data_dir/er;
 ok(-d $second_there, "CREATE SERVER makes the standby's directory");
@@ -231,7 +222,7 @@ is($standby->safe_psql('postgres', 'SELECT count(*) FROM second'),
 $primary->safe_psql('postgres', 'ALTER FOREIGN TABLE second ADD COLUMN y int');
 $primary->safe_psql('postgres',
     "INSERT INTO second VALUES ('new', '2021-01-01', 1, 2)");
-catch_up();
+catch_up($primary, $standby);
 is($standby->safe_psql('postgres', "SELECT y FROM second WHERE host = 'new'"),
     2, 'ALTER TABLE ADD COLUMN');
 is($standby->safe_psql('postgres', 'SELECT count(*) FROM second WHERE y IS NULL'),
@@ -240,15 +231,45 @@ $primary->safe_psql('postgres', 'DROP SERVER second CASCADE');
 ok(wait_until(sub { flush_both(); return !-e $second_there; }, 'its removal'),
     "DROP SERVER removes the standby's directory");
 
+# A crash of the primary ends a transaction without a word in the log: the next
+# checkpoint tells which are over.
+sub folders
+{
+    my ($of) = @_;
+    return join(' ', map { s{.*/}{}r } grep { -d } glob($of->data_dir . '/flowdb/*'));
+}
+
+my $folders = folders($standby);
+$primary->safe_psql('postgres', 'CREATE SERVER twice FOREIGN DATA WRAPPER flowdb_fdw');
+catch_up($primary, $standby);
+my $more = folders($standby);
+my $dropping = start_sql($primary, "BEGIN;\nDROP SERVER twice;\n" . gate_sql('halfway'));
+my $halfway = start_sql($primary,
+    "BEGIN;\nCREATE SERVER halfway FOREIGN DATA WRAPPER flowdb_fdw;\n" . gate_sql('halfway'));
+ok(wait_until(sub { catch_up($primary, $standby); return folders($standby) ne $more; }, 'its folder'),
+    'CREATE SERVER in progress has a folder on the standby');
+wait_for_sql($primary, <<'EOC', 2);
+SELECT count(*) FROM pg_stat_activity
+WHERE query LIKE '%gate\_halfway%' AND pid <> pg_backend_pid()
+EOC
+kill9_tree($primary);
+restart_by_force($primary);
+end_sql($halfway);
+end_sql($dropping);
+$primary->safe_psql('postgres', 'DROP SERVER twice');
+flush_both();
+is(folders($standby), $folders,
+    'which goes when a crash has ended it, as that of a server dropped again');
+
 # ------------------------------------------------------------ SIGKILL, promotion
 
 $primary->safe_psql('postgres', 'BEGIN; ' . both(series('b', 1, 2000, '')) . 'COMMIT');
-catch_up();
+catch_up($primary, $standby);
 kill9_tree($standby);
 restart_by_force($standby);
 same('after SIGKILL');
 my $left = in_progress('left', 'COMMIT');
-catch_up();
+catch_up($primary, $standby);
 $primary->stop('immediate');
 end_sql($left);
 $standby->promote;

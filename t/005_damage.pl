@@ -24,23 +24,6 @@ my ($rc, $out, $err);
 create_twins($node, 't', 'flow');
 create_twins($node, 'other', 'flow2');
 
-sub add_rows
-{
-    my ($table, $from, $to) = @_;
-    my $values = "SELECT 'k' || i % 10, i, i * 3, md5(i::text) "
-      . "FROM generate_series($from, $to) i";
-    $node->safe_psql('postgres', "BEGIN; INSERT INTO $table $values; "
-          . "INSERT INTO ${table}_heap $values; COMMIT");
-    return;
-}
-
-sub is_whole
-{
-    my ($table, $what) = @_;
-    is(twin_diff($node, $table), '', "$what: \"$table\" is whole");
-    return;
-}
-
 # The only file of that name below a server's directory.
 sub file_of
 {
@@ -62,8 +45,8 @@ sub is_damage
     return;
 }
 
-add_rows('t', 1, 20_000);
-add_rows('other', 1, 1000);
+add_twin_rows($node, 't', 1, 20_000);
+add_twin_rows($node, 'other', 1, 1000);
 $node->safe_psql('postgres',
     "SELECT flowdb_flush('flow'), flowdb_flush('flow2'); CHECKPOINT");
 my $dir = server_dir($node, 'flow');
@@ -75,13 +58,13 @@ my ($name) = $sst =~ m{([^/]+)$};
 
 flip_byte($sst, int((-s $sst) / 3));
 is_damage('SELECT sum(n), max(note) FROM t', $name, 'byte of an SSTable');
-is_whole('other', 'byte of an SSTable');
+is_whole($node, 'other', 'byte of an SSTable');
 $node->safe_psql('postgres', "INSERT INTO t VALUES ('new', 1, 1, 'x')");
 is($node->safe_psql('postgres', "SELECT note FROM t WHERE key = 'new'"),
     'x', 'what does not touch the damage works');
 $node->safe_psql('postgres', "INSERT INTO t_heap VALUES ('new', 1, 1, 'x')");
 flip_byte($sst, int((-s $sst) / 3));
-is_whole('t', 'byte put right');
+is_whole($node, 't', 'byte put right');
 
 # Any byte: an error, or all the rows; never something else.
 my $expected = $node->safe_psql('postgres',
@@ -102,7 +85,7 @@ foreach my $offset (0, 8, (-s $sst) - 1, (-s $sst) - 9,
     flip_byte($sst, $offset);
 }
 cmp_ok($seen{error}, '>', 10, 'most of them are noticed');
-is_whole('t', 'all bytes put right');
+is_whole($node, 't', 'all bytes put right');
 
 # A file that is shorter, or not there.
 copy($sst, "$sst.saved") or die;
@@ -111,7 +94,7 @@ is_damage('SELECT sum(n) FROM t', $name, 'truncated SSTable');
 unlink $sst;
 is_damage('SELECT sum(n) FROM t', $name, 'missing SSTable');
 rename("$sst.saved", $sst) or die;
-is_whole('t', 'SSTable put back');
+is_whole($node, 't', 'SSTable put back');
 
 # ----------------------------------------------- what is read at the first use
 
@@ -135,8 +118,8 @@ sub broken_until_mended
     is_damage('SELECT * FROM t LIMIT 1', $about, $what);
     is_damage("INSERT INTO t VALUES ('no', 1, 1)", $about, "$what, write");
     is_damage("SELECT flowdb_flush('flow')", $about, "$what, flush");
-    is_whole('other', $what);
-    add_rows('other', 100_000 + $node->safe_psql('postgres', 'SELECT max(ts) FROM other_heap'),
+    is_whole($node, 'other', $what);
+    add_twin_rows($node, 'other', 100_000 + $node->safe_psql('postgres', 'SELECT max(ts) FROM other_heap'),
         100_005 + $node->safe_psql('postgres', 'SELECT max(ts) FROM other_heap'));
     is($node->safe_psql('postgres',
             "SELECT count(*) FROM flowdb_stats WHERE state = 'broken'"),
@@ -144,8 +127,8 @@ sub broken_until_mended
     $node->stop('fast');
     $mend->();
     $node->start;
-    is_whole('t', "$what, mended");
-    is_whole('other', "$what, mended");
+    is_whole($node, 't', "$what, mended");
+    is_whole($node, 'other', "$what, mended");
     return;
 }
 
@@ -173,12 +156,12 @@ broken_until_mended('manifest', 'MANIFEST', flipper($manifest, 20));
 broken_until_mended('missing manifest', 'MANIFEST', mover($manifest));
 broken_until_mended('CURRENT', 'CURRENT', flipper("$dir/INDEX/CURRENT", 2));
 broken_until_mended('missing CURRENT', 'CURRENT', mover("$dir/INDEX/CURRENT"));
-broken_until_mended('IDENTITY', 'IDENTITY', flipper("$dir/IDENTITY", 9));
+broken_until_mended('IDENTITY', 'IDENTITY', flipper("$dir/IDENTITY", 17));
 broken_until_mended('missing IDENTITY', 'IDENTITY', mover("$dir/IDENTITY"));
 broken_until_mended('missing directory', 'flow', mover($dir));
 
 # Any byte of the manifest, its last edit included: broken, or all the rows.
-add_rows('t', 30_001, 30_500);
+add_twin_rows($node, 't', 30_001, 30_500);
 $node->safe_psql('postgres', "SELECT flowdb_flush('flow'); CHECKPOINT");
 $expected = $node->safe_psql('postgres', 'SELECT count(*), sum(n) FROM t_heap');
 $manifest = file_of($dir, 'INDEX/MANIFEST*');
@@ -199,7 +182,7 @@ foreach my $offset (@offsets)
     copy($node->data_dir . '/manifest.saved', $manifest) or die;
     $node->start;
 }
-is_whole('t', 'manifest mended');
+is_whole($node, 't', 'manifest mended');
 
 # --------------------------------------------------------------------- registry
 
@@ -207,21 +190,21 @@ my $registry = $node->data_dir . '/flowdb/registry';
 foreach my $break (flipper($registry, 12), mover($registry))
 {
     down_and_up($break);
-    is_whole('t', 'damaged registry');
-    is_whole('other', 'damaged registry');
+    is_whole($node, 't', 'damaged registry');
+    is_whole($node, 'other', 'damaged registry');
     $node->safe_psql('postgres', <<'EOC');
 CREATE SERVER after_damage FOREIGN DATA WRAPPER flowdb_fdw;
 DROP SERVER after_damage;
 EOC
     $node->restart;
-    is_whole('t', 'registry written anew');
-    is_whole('other', 'registry written anew');
+    is_whole($node, 't', 'registry written anew');
+    is_whole($node, 'other', 'registry written anew');
 }
 
 # ------------------------------------------------------- damage met by recovery
 
-add_rows('t', 50_001, 50_500);
-add_rows('other', 50_001, 50_500);
+add_twin_rows($node, 't', 50_001, 50_500);
+add_twin_rows($node, 'other', 50_001, 50_500);
 kill9_tree($node);
 $manifest = file_of($dir, 'INDEX/MANIFEST*');
 flip_byte($manifest, 20);
@@ -229,15 +212,17 @@ my $from = log_size($node);
 restart_by_force($node);
 like(log_since($node, $from), qr/broken/, 'recovery says that it is broken');
 is_damage('SELECT count(*) FROM t', '', 'damage met by recovery');
-is_whole('other', 'damage met by recovery');
+is_whole($node, 'other', 'damage met by recovery');
 my ($ids) = $dir =~ m{([^/]+)$};
 ok(-s $node->data_dir . "/flowdb/aside-$ids", 'its records are set aside');
+is(unpack('H32', slurp_file($node->data_dir . "/flowdb/aside-$ids")),
+    unpack('H*', pack('a8 L< L<', 'FLWASID1', 1, 0)), 'behind a head with a version');
 $node->safe_psql('postgres', 'CHECKPOINT');
 $node->restart;
 flip_byte($manifest, 20);
 $node->restart;
 is_damage('SELECT count(*) FROM t', 'aside', 'while records are set aside');
-is_whole('other', 'while records are set aside');
+is_whole($node, 'other', 'while records are set aside');
 
 # Its place can be taken again.
 $node->safe_psql('postgres', 'DROP SERVER flow CASCADE; DROP TABLE t_heap');
@@ -333,7 +318,7 @@ end_sql($job);
 restart_by_force($node);
 ok(wait_until(sub { directories() eq $before }, 'the removal of directories'),
     'nothing is left of it after SIGKILL');
-is_whole('other', 'at the end');
+is_whole($node, 'other', 'at the end');
 
 unlike(log_since($node, 0), qr/TRAP:|PANIC/, 'no assertion failed');
 $node->stop;

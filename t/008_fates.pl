@@ -124,13 +124,6 @@ EOC
     return;
 }
 
-sub stat_of
-{
-    my ($node, $column) = @_;
-    return $node->safe_psql('postgres',
-        "SELECT $column FROM flowdb_stats WHERE server = 'flow'");
-}
-
 # FlowDB's directories, which are named alike on a standby.
 sub directories
 {
@@ -162,16 +155,6 @@ my $standby = new_standby($primary, 'standby');
 my $spoiled = new_standby($primary, 'spoiled');
 debug_set($spoiled, 'clog-truncate-skip', 'skip');
 
-sub catch_up
-{
-    $primary->safe_psql('postgres', 'SELECT txid_current()');
-    foreach my $node ($standby, $spoiled)
-    {
-        $primary->wait_for_catchup($node, 'replay', $primary->lsn('insert'));
-    }
-    return;
-}
-
 # -------------------------------------------- a crash says nothing of an abort
 
 my @killed = (
@@ -190,7 +173,7 @@ DROP SERVER spare CASCADE;
 SELECT 'drop', pg_sleep(1000);
 EOC
 wait_for_statement($primary, 'pg\_sleep(1000)', 3);
-catch_up();
+catch_up($primary, $standby, $spoiled);
 isnt(directories($standby), $directories, 'a directory of CREATE SERVER');
 same($standby, 'in progress');
 kill9_tree($primary);
@@ -199,7 +182,7 @@ restart_by_force($primary);
 same($primary, 'killed and recovered');
 ok(wait_until(sub { directories($primary) eq $directories }, 'the removal'),
     'primary: CREATE SERVER left nothing');
-catch_up();
+catch_up($primary, $standby, $spoiled);
 same($standby, 'the primary was killed');
 
 # ----------------------------------------------- rows that nobody has read yet
@@ -273,7 +256,7 @@ is($primary->safe_psql('postgres', 'SELECT count(*) FROM spare'),
 
 sleep(2.5);    # the time that workers take to learn fates, and more
 forget_first_segment($primary);
-catch_up();
+catch_up($primary, $standby, $spoiled);
 is(stat_of($primary, 'sstables'), $sstables, 'nothing was flushed meanwhile');
 ok(!has_first_segment($standby), "the standby's pg_xact has forgotten too");
 
@@ -314,7 +297,7 @@ is(stat_of($image, 'state'), 'open', 'image: the database is sound');
 $image->stop;
 kill9_tree($standby);
 restart_by_force($standby);
-catch_up();
+catch_up($primary, $standby, $spoiled);
 same($standby, 'killed once forgotten');
 
 # ------------------------------------------- a standby that did not learn them
@@ -344,7 +327,7 @@ $primary->safe_psql('postgres', rows('new', 1, 10));
     "SET statement_timeout = '20s'; SELECT flowdb_flush('flow')");
 is($rc, 0, 'flowdb_flush works') or diag($err);
 $primary->safe_psql('postgres', rows('newer', 1, 10));
-catch_up();
+catch_up($primary, $standby, $spoiled);
 same($standby, 'after a restartpoint');
 
 ok(wait_until(sub { log_since($spoiled, 0) =~ /broken: .*older than pg_xact/ },

@@ -39,14 +39,6 @@ my $load = FlowdbLoad->new($node, 4, ranges => 1);
 create_twins($node, 'plain');
 my $table;
 
-# One number of flowdb_stats.
-sub stat_of
-{
-    my ($of, $column) = @_;
-    return $of->safe_psql('postgres',
-        "SELECT $column FROM flowdb_stats WHERE server = 'flow'");
-}
-
 sub check
 {
     my ($when) = @_;
@@ -58,30 +50,10 @@ sub check
 
 # ---------------------------------------------------------------------- SIGKILL
 
-sub kill_one
-{
-    my ($type) = @_;
-    my $from = log_size($node);
-    my @pids = process_pids($node, $type);
-
-    return 0 unless @pids;
-    kill('KILL', $pids[ int(rand(@pids)) ]);
-    return wait_until(
-        sub { log_since($node, $from) =~ /processes terminated; reinit/ },
-        "the postmaster to notice the end of $type");
-}
-
-sub kill_all
-{
-    kill9_tree($node);
-    restart_by_force($node);
-    return 1;
-}
-
 my @victims = (
-    [ 'a worker' => sub { kill_one('flowdb worker') } ],
-    [ 'all processes' => \&kill_all ],
-    [ 'the checkpointer' => sub { kill_one('checkpointer') } ],);
+    [ 'a worker' => sub { kill_any($node, 'flowdb worker') } ],
+    [ 'all processes' => sub { kill_and_restart($node) } ],
+    [ 'the checkpointer' => sub { kill_any($node, 'checkpointer') } ],);
 my $merges = 0;
 
 foreach my $round (1 .. $rounds)
@@ -197,7 +169,7 @@ foreach my $point ('merge-begin', 'merge-written', 'merge-renamed',
     debug_set($node, $point, 'kill');
     try_sql($node, "SELECT flowdb_compact('flow')");
     debug_clear($node);
-    wait_for_sql($node, 'SELECT 1', 1) or BAIL_OUT('no restart');
+    wait_for_restart($node, $from) or BAIL_OUT('no restart');
     like(log_since($node, $from), qr/terminated by signal 9/, "SIGKILL at $point");
     is(twin_diff($node, 'plain'), '', "SIGKILL at $point: as the heap");
     $node->safe_psql('postgres', "SELECT flowdb_compact('flow')");
@@ -415,13 +387,6 @@ max_standby_streaming_delay = -1
 hot_standby_feedback = on
 EOC
 
-sub catch_up
-{
-    $node->safe_psql('postgres', 'SELECT txid_current()');
-    $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
-    return;
-}
-
 # Replayed checkpoints flush the standby's memory into small files.
 sub small_files
 {
@@ -442,7 +407,7 @@ EOC
 }
 
 small_files(8);
-catch_up();
+catch_up($node, $standby);
 ok(wait_for_sql($standby,
         "SELECT merges > 0 FROM flowdb_stats WHERE server = 'flow'"),
     'the standby compacts');
@@ -463,7 +428,7 @@ foreach my $round (1 .. 4)
     is(join("\n", $load->finish), '', "standby, round $round: no complaint");
     sleep(0.2);
     check("standby, round $round");
-    catch_up();
+    catch_up($node, $standby);
     is(twin_diff($standby, $table), '', "standby, round $round: as the heap");
 }
 
@@ -482,7 +447,7 @@ DELETE FROM plain_heap WHERE key = 'sb';
 COMMIT;
 EOC
 small_files(8);
-catch_up();
+catch_up($node, $standby);
 wait_for_sql($standby,
     "SELECT merges > $before FROM flowdb_stats WHERE server = 'flow'");
 open_gate($standby, 'merged');
@@ -538,7 +503,7 @@ $node->safe_psql('postgres',
 like($err, qr/ERROR:  XX001: /, 'the damaged file is noticed');
 my $file = $files[0] =~ s{.*/}{}r;
 ok( wait_until(
-        sub { return log_since($node, $from) =~ /WARNING:  FlowDB: .*\Q$file\E/ },
+        sub { return log_since($node, $from) =~ /WARNING:  FlowDB could not maintain .*\Q$file\E/ },
         'a warning'),
     'the worker warns, with the name of the file');
 is( $node->safe_psql('postgres', "SELECT count(*) FROM bad WHERE key = '3'"),
@@ -548,7 +513,7 @@ is( $node->safe_psql('postgres',
     'open|t', 'the database is not broken');
 ok(-e $files[0], 'the file is still there');
 sleep(2.5);
-my $warnings = () = log_since($node, $from) =~ /WARNING:  FlowDB: /g;
+my $warnings = () = log_since($node, $from) =~ /WARNING:  FlowDB could not maintain /g;
 cmp_ok($warnings, '<', 4, "no flood of warnings ($warnings)");
 
 unlike(log_since($node, 0), qr/TRAP:|PANIC/, 'no assertion failed');

@@ -22,23 +22,6 @@ sub create_server
       . "OPTIONS (data_dir '$dir')";
 }
 
-sub add_rows
-{
-    my ($table, $from, $to) = @_;
-    my $values = "SELECT 'k' || i % 10, i, i * 3, md5(i::text) "
-      . "FROM generate_series($from, $to) i";
-    $node->safe_psql('postgres', "BEGIN; INSERT INTO $table $values; "
-          . "INSERT INTO ${table}_heap $values; COMMIT");
-    return;
-}
-
-sub is_whole
-{
-    my ($on, $table, $what) = @_;
-    is(twin_diff($on, $table), '', "$what: \"$table\" is whole");
-    return;
-}
-
 sub refused
 {
     my ($sql, $state, $about, $what) = @_;
@@ -60,15 +43,15 @@ sub is_gone
 $node->safe_psql('postgres', create_server('named', 'metrics'));
 create_twins($node, 't', 'named');
 create_twins($node, 'plain', 'flow');
-add_rows('t', 1, 5000);
-add_rows('plain', 1, 100);
+add_twin_rows($node, 't', 1, 5000);
+add_twin_rows($node, 'plain', 1, 100);
 $node->safe_psql('postgres', "SELECT flowdb_flush('named')");
-add_rows('t', 5001, 6000);
+add_twin_rows($node, 't', 5001, 6000);
 ok(-f "$flowdb/metrics/IDENTITY", 'the directory has the name');
 is(scalar(@{ [ glob("$flowdb/metrics/SST/*") ] }), 1, 'files lie there');
 $node->restart;
 is_whole($node, 't', 'restart');
-add_rows('t', 6001, 7000);
+add_twin_rows($node, 't', 6001, 7000);
 crash_restart($node);
 is_whole($node, 't', 'SIGKILL');
 is_whole($node, 'plain', 'SIGKILL');
@@ -77,7 +60,7 @@ is_whole($node, 'plain', 'SIGKILL');
 $node->safe_psql('postgres', 'CHECKPOINT');
 $node->safe_psql('postgres', create_server('late', 'late'));
 create_twins($node, 'u', 'late');
-add_rows('u', 1, 1000);
+add_twin_rows($node, 'u', 1, 1000);
 $node->safe_psql('postgres', create_server('short', 'short_lived'));
 $node->safe_psql('postgres', 'DROP SERVER short');
 kill9_tree($node);
@@ -88,7 +71,7 @@ is_gone("$flowdb/short_lived", 'what was dropped is not there after redo');
 # The same, and the directory is gone too: redo makes it again.
 $node->safe_psql('postgres', create_server('again', 'again'));
 create_twins($node, 'v', 'again');
-add_rows('v', 1, 1000);
+add_twin_rows($node, 'v', 1, 1000);
 kill9_tree($node);
 PostgreSQL::Test::RecursiveCopy::copypath("$flowdb/again",
     "$flowdb/again.copy");
@@ -99,7 +82,7 @@ is_whole($node, 'v', 'directory and registry lost before redo');
 is_whole($node, 't', 'registry rebuilt from the directories');
 is_whole($node, 'plain', 'registry rebuilt from the directories');
 ok(-d "$flowdb/again.copy", 'a copy under another name is left alone');
-add_rows('v', 1001, 1100);
+add_twin_rows($node, 'v', 1001, 1100);
 is_whole($node, 'v', 'and written to again');
 rmdir_tree("$flowdb/again.copy");
 
@@ -145,7 +128,7 @@ mkdir "$flowdb/empty";
 mkdir "$flowdb/empty/lost+found";
 $node->safe_psql('postgres', create_server('empty', 'empty'));
 create_twins($node, 'e', 'empty');
-add_rows('e', 1, 10);
+add_twin_rows($node, 'e', 1, 10);
 is_whole($node, 'e', 'an empty directory');
 
 # One that cannot be made: nothing is left, and the name is free.
@@ -175,7 +158,7 @@ isnt($rc, 0, 'an error in CREATE SERVER');
 debug_clear($node, 'create-logged');
 $node->safe_psql('postgres', create_server('torn', 'torn'));
 create_twins($node, 'w', 'torn');
-add_rows('w', 1, 100);
+add_twin_rows($node, 'w', 1, 100);
 is_whole($node, 'w', 'the name is free again');
 my $from = log_size($node);
 debug_set($node, 'drop-files', 'kill');
@@ -287,18 +270,12 @@ $node->safe_psql('postgres',
 my $standby = new_standby($node, 'standby');
 my $there = $standby->data_dir . '/flowdb';
 
-sub catch_up
-{
-    $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
-    return;
-}
-
 ok(-f "$there/metrics/IDENTITY", 'a base backup has the directory');
 is_whole($standby, 't', 'standby');
 $node->safe_psql('postgres', create_server('on_standby', 'streamed'));
 create_twins($node, 's', 'on_standby');
-add_rows('s', 1, 1000);
-catch_up();
+add_twin_rows($node, 's', 1, 1000);
+catch_up($node, $standby);
 is_whole($standby, 's', 'standby: made while it runs');
 ok(-f "$there/streamed/IDENTITY", 'standby: under the same name');
 
@@ -330,17 +307,17 @@ end_sql($undone);
 is_gone("$flowdb/reused", 'gone from the primary');
 $node->safe_psql('postgres', create_server('reuse', 'reused'));
 create_twins($node, 'r', 'reuse');
-add_rows('r', 1, 500);
-catch_up();
+add_twin_rows($node, 'r', 1, 500);
+catch_up($node, $standby);
 is_whole($standby, 'r', 'standby: a name used again');
 
 # What stands in the way there breaks that database and nothing else.
 symlink($outside, "$there/blocked") or die;
 $node->safe_psql('postgres', create_server('blocked', 'blocked'));
 create_twins($node, 'b', 'blocked');
-add_rows('b', 1, 100);
-add_rows('s', 1001, 1100);
-catch_up();
+add_twin_rows($node, 'b', 1, 100);
+add_twin_rows($node, 's', 1001, 1100);
+catch_up($node, $standby);
 ($rc, $out, $err) = try_sql($standby, 'SELECT count(*) FROM b', @verbose);
 like($err, qr/XX001: .*symbolic link/s, 'standby: a link in its place');
 is_whole($standby, 's', 'standby: the others go on');
@@ -349,9 +326,9 @@ is_deeply([ sort map { s{.*/}{}r } glob("$outside/*") ],
     [ 'late', 'precious' ], 'nothing was written through the link');
 
 $node->safe_psql('postgres', 'DROP SERVER on_standby CASCADE');
-catch_up();
+catch_up($node, $standby);
 $node->safe_psql('postgres', 'CHECKPOINT');
-catch_up();
+catch_up($node, $standby);
 $standby->safe_psql('postgres', 'CHECKPOINT');
 is_gone("$flowdb/streamed", 'primary: dropped and gone');
 is_gone("$there/streamed", 'standby: dropped and gone');

@@ -44,18 +44,11 @@ my $standby = new_standby($primary, 'standby', "hot_standby_feedback = on\n");
 
 # ------------------------------------------------- restart, SIGKILL, standby
 
-sub catch_up
-{
-    $primary->safe_psql('postgres', 'SELECT txid_current()');
-    $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
-    return;
-}
-
 # Files that a checkpoint asks for, on both.
 sub flush_both
 {
     $primary->safe_psql('postgres', 'CHECKPOINT');
-    catch_up();
+    catch_up($primary, $standby);
     $standby->safe_psql('postgres', 'CHECKPOINT');
     return;
 }
@@ -102,10 +95,11 @@ ok(wait_until(sub { return $sql->("SELECT gc_runs > 0 AND memtable_records = 0 A
 # ----------------------------------------------------- told, not committed
 
 debug_set($primary, 'options-told', 'kill');
+my $before_kill = log_size($primary);
 my ($rc, $out, $err) = try_sql($primary, "ALTER SERVER o OPTIONS (SET block_size '16kB')");
 isnt($rc, 0, 'ALTER SERVER dies before its commit');
 debug_clear($primary);
-restart_by_force($primary) unless wait_until(sub { return (try_sql($primary, 'SELECT 1'))[0] == 0; }, 'the server');
+wait_for_restart($primary, $before_kill) or BAIL_OUT('no restart');
 is($sql->("SELECT srvoptions::text ~ '1024' FROM pg_foreign_server WHERE srvname = 'o'"), 't', 'the option is as it was');
 add_rows('b');
 $sql->("SELECT flowdb_flush('o')");
@@ -129,7 +123,7 @@ my $job = start_sql($primary, "BEGIN; ALTER FOREIGN TABLE n1 RENAME v TO w; ALTE
 ok(wait_for_sql($primary, "SELECT count(*) > 0 FROM pg_stat_activity WHERE query ~ 'sleep' AND wait_event = 'PgSleep'"),
     'a transaction with a rename is under way');
 is($sql->('SELECT v FROM n2'), 1, 'others see the old name');
-catch_up();
+catch_up($primary, $standby);
 is($standby->safe_psql('postgres', 'SELECT v FROM n2'), 1, 'so does a standby');
 $sql->("ALTER FOREIGN TABLE n2 ADD y int DEFAULT 8");
 is($sql->('SELECT v, y FROM n2'), '1|8', 'and can add a column meanwhile');
@@ -144,7 +138,7 @@ crash_restart($primary);
 is($sql->('SELECT w FROM n1'), 1, 'SIGKILL: a rename that was committed stays');
 is($sql->('SELECT count(v) FROM n2'), 0, 'for others too');
 $sql->('ALTER FOREIGN TABLE n2 RENAME v TO w');
-catch_up();
+catch_up($primary, $standby);
 is($standby->safe_psql('postgres', 'SELECT w, y FROM n2'), '1|8', 'standby: new names, and the default of older rows');
 
 # -------------------------------------------------------------- odd bytes

@@ -135,7 +135,7 @@ EOC
             sub { log_since($node, $from) =~ /terminated by signal 9/ },
             "a kill at $point"), "$point: killed");
     debug_clear($node);
-    ok(wait_for_sql($node, 'SELECT 1', 1), "$point: recovered");
+    ok(wait_for_restart($node, $from), "$point: recovered");
     $node->safe_psql('postgres', "SELECT flowdb_flush('flow')");
     # what the transaction has written itself goes the way of the drop
     is($node->safe_psql('postgres',
@@ -165,6 +165,7 @@ foreach my $round (1 .. 6)
     my $table = 'unmade';
 
     make_tables($table);
+    my $from = log_size($node);
     debug_set($node, 'pre-commit-pushed', 'kill');
     try_sql($node, <<'EOC');
 BEGIN;
@@ -173,7 +174,7 @@ INSERT INTO nothing SELECT 'k', g, g FROM generate_series(1, 1000) g;
 COMMIT;
 EOC
     debug_clear($node);
-    ok(wait_for_sql($node, 'SELECT 1', 1), 'unmade: recovered');
+    ok(wait_for_restart($node, $from), 'unmade: recovered');
     is(has_table('nothing'), 0, 'unmade: the table is not there');
     check_table('unmade', $table, 1);
 }

@@ -50,28 +50,8 @@ CREATE VIEW difference AS SELECT t, k, ts, v, length(fill), md5(fill) FROM (
   (SELECT 'h_one', * FROM (TABLE h_one EXCEPT ALL TABLE f_one) b) UNION ALL
   (SELECT 'f_last', * FROM (TABLE f_last EXCEPT ALL TABLE h_last) c) UNION ALL
   (SELECT 'h_last', * FROM (TABLE h_last EXCEPT ALL TABLE f_last) d)) x;
-CREATE FUNCTION twin(f text, h text, heap_first bool) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  nf bigint;
-  nh bigint;
-BEGIN
-  IF heap_first THEN
-    EXECUTE h;
-    GET DIAGNOSTICS nh = ROW_COUNT;
-  END IF;
-  EXECUTE f;
-  GET DIAGNOSTICS nf = ROW_COUNT;
-  IF NOT heap_first THEN
-    EXECUTE h;
-    GET DIAGNOSTICS nh = ROW_COUNT;
-  END IF;
-  IF nf <> nh THEN
-    RAISE EXCEPTION 'skew at %: % and %: %', current_setting('transaction_isolation'), nf, nh, f
-      USING ERRCODE = 'SK001';
-  END IF;
-  RETURN nf;
-END $$;
 EOC
+$node->safe_psql('postgres', twin_function());
 
 # ---------------------------------------------------------------- statements
 

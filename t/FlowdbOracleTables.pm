@@ -391,7 +391,7 @@ sub alter_table
     if ($dice == 0 && $CAN{on_duplicate} && !$self && !$table->{parts})
     {
         return ($f . 'OPTIONS (' . ($table->{duplicate_given} ? 'SET' : 'ADD')
-              . " on_duplicate '" . ($new{on_duplicate} = pick('replace', 'ignore', 'error'))
+              . " on_duplicate '" . ($new{on_duplicate} = pick($table->{triggers} ? () : 'replace', 'ignore', 'error'))
               . "')", 'SELECT 1', { %new, duplicate_given => 1 });
     }
     # a value that others are made from, or the last, stays

@@ -12,6 +12,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FlowdbTwins;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -19,19 +20,40 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
-  new_node new_standby create_twins twin_diff
+  init_node
+  new_node new_standby catch_up
   try_sql wait_until wait_for_sql
   start_sql sql_running end_sql gate_sql open_gate
   control_data server_dir flip_byte
   postmaster_pid children_of process_pids process_pid
   kill9_process kill9_tree crash_restart restart_by_force wait_gone
-  debug_set debug_wait debug_clear log_since log_size
+  wait_for_restart slower
+  kill_any kill_and_restart
+  debug_set debug_wait debug_clear debug_io log_since log_size
+  stat_of no_crash
 );
+push @EXPORT, @FlowdbTwins::EXPORT;
 
 # Patience of every wait, in seconds.
 our $timeout = $PostgreSQL::Test::Utils::timeout_default || 180;
 
+# slower(SECONDS): what is soon, where sanitizers or valgrind watch the server.
+sub slower
+{
+    my ($seconds) = @_;
+    return $seconds * ($ENV{FLOWDB_SLOWER} // 1);
+}
+
 # ------------------------------------------------------------------- servers
+
+# Encoding and locale are not what this machine's environment says.
+sub init_node
+{
+    my ($node, %init) = @_;
+
+    $node->init(%init, extra => [ '--encoding=UTF8', '--locale=C', @{ $init{extra} // [] } ]);
+    return;
+}
 
 # new_node(NAME, CONF, OPTIONS of init): a started server with FlowDB
 # preloaded and the extension made in database postgres.
@@ -40,7 +62,7 @@ sub new_node
     my ($name, $conf, %init) = @_;
     my $node = PostgreSQL::Test::Cluster->new($name);
 
-    $node->init(allows_streaming => 1, %init);
+    init_node($node, allows_streaming => 1, %init);
     $node->append_conf('postgresql.conf', <<"EOC");
 shared_preload_libraries = 'flowdb_fdw'
 flowdb.shared_memory = '64MB'
@@ -67,50 +89,23 @@ sub new_standby
     return $standby;
 }
 
-# create_twins(NODE, NAME, SERVER): foreign table NAME and heap table
-# NAME_heap with the same columns; SERVER is made when it is not there.
-sub create_twins
+# catch_up(PRIMARY, STANDBY...): until they show all that it has written.
+sub catch_up
 {
-    my ($node, $name, $server) = @_;
-    $server //= 'flow';
+    my ($primary, @standbys) = @_;
 
-    my $there = $node->safe_psql('postgres',
-        "SELECT count(*) FROM pg_foreign_server WHERE srvname = '$server'");
-    $node->safe_psql('postgres',
-        "CREATE SERVER $server FOREIGN DATA WRAPPER flowdb_fdw")
-      unless $there;
-    $node->safe_psql('postgres', <<"EOC");
-CREATE FOREIGN TABLE $name (
-    key text OPTIONS (role 'key') COLLATE "C" NOT NULL,
-    ts bigint OPTIONS (role 'time') NOT NULL,
-    n bigint, note text) SERVER $server;
-CREATE TABLE ${name}_heap (
-    key text COLLATE "C" NOT NULL, ts bigint NOT NULL,
-    n bigint, note text, PRIMARY KEY (key, ts));
-EOC
+    # this commit flushes what is in progress too; the rest is not sent
+    $primary->safe_psql('postgres', 'SELECT txid_current()');
+    $primary->wait_for_catchup($_, 'replay', $primary->lsn('insert')) foreach @standbys;
     return;
 }
 
-# twin_diff(NODE, NAME): the rows that are in only one of the two, in lines
-# "flowdb|..." and "heap|..."; '' when they hold the same.  One snapshot; a
-# digest goes first because it is much cheaper.
-sub twin_diff
+# stat_of(NODE, COLUMN): of flowdb_stats, for server "flow".
+sub stat_of
 {
-    my ($node, $name) = @_;
-    my $digest = 'SELECT (count(*), '
-      . 'sum(hash_record_extended(ROW(key, ts, n, note), 0)::numeric)) FROM';
-
-    return $node->safe_psql('postgres', <<"EOC");
-BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT ($digest $name) IS DISTINCT FROM ($digest ${name}_heap) AS differ \\gset
-\\if :differ
-(SELECT 'flowdb', * FROM $name EXCEPT ALL SELECT 'flowdb', * FROM ${name}_heap)
-UNION ALL
-(SELECT 'heap', * FROM ${name}_heap EXCEPT ALL SELECT 'heap', * FROM $name)
-ORDER BY 1, 2, 3 LIMIT 50;
-\\endif
-COMMIT;
-EOC
+    my ($node, $column) = @_;
+    return $node->safe_psql('postgres',
+        "SELECT $column FROM flowdb_stats WHERE server = 'flow'");
 }
 
 # ----------------------------------------------------------------- statements
@@ -368,26 +363,67 @@ sub kill9_tree
     return;
 }
 
+# A zombie keeps its lock file alive until process 1 takes care of it, which
+# takes a while, and in containers for ever.
+sub forget_zombie
+{
+    my ($node) = @_;
+    my $end = time() + 0.2;
+
+    while (is_zombie(postmaster_pid($node)))
+    {
+        if (time() > $end)
+        {
+            unlink $node->data_dir . '/postmaster.pid',
+              $node->host . '/.s.PGSQL.' . $node->port . '.lock';
+            return;
+        }
+        sleep(0.02);
+    }
+    return;
+}
+
 # restart_by_force(NODE): start a server that was killed, however often the
-# rests of the old one are still in the way.  Where process 1 takes no care of
-# orphans (containers), a zombie would keep the lock file alive for ever.
+# rests of the old one are still in the way.
 sub restart_by_force
 {
     my ($node) = @_;
-    my $tries = 0;
 
     wait_until(
         sub {
+            forget_zombie($node);
             return 1 if $node->start(fail_ok => 1);
-            unlink $node->data_dir . '/postmaster.pid',
-              $node->host . '/.s.PGSQL.' . $node->port . '.lock'
-              if ++$tries > 20 && is_zombie(postmaster_pid($node));
             $node->stop('fast', fail_ok => 1);
             $node->{_pid} = undef;
             return 0;
         },
         'a restart') or BAIL_OUT('no start after SIGKILL');
     return;
+}
+
+# Until the postmaster has ended all processes because one was killed; that of a
+# server in recovery may end then itself.
+sub wait_for_notice
+{
+    my ($node, $from, $who) = @_;
+
+    return wait_until(
+        sub {
+            log_since($node, $from) =~
+              /processes terminated; reinit|database system is shut down/;
+        },
+        "the postmaster to notice the end of $who");
+}
+
+# wait_for_restart(NODE, FROM): after SIGKILL to one process.  Its client is
+# told by the kernel, and may ask again before the postmaster has noticed; FROM
+# is the log's size before the kill.
+sub wait_for_restart
+{
+    my ($node, $from) = @_;
+
+    return wait_for_notice($node, $from, 'a process')
+      && wait_for_sql($node, 'SELECT 1', 1);
 }
 
 # crash_restart(NODE): SIGKILL to the postmaster alone, and start again when
@@ -402,6 +438,28 @@ sub crash_restart
     wait_gone(@pids);
     restart_by_force($node);
     return;
+}
+
+# kill_any(NODE, TYPE): SIGKILL to one of its processes of a type, until the
+# postmaster has ended all others; false: there is none.
+sub kill_any
+{
+    my ($node, $type) = @_;
+    my $from = log_size($node);
+    my @pids = process_pids($node, $type);
+
+    return 0 unless @pids;
+    kill('KILL', $pids[ int(rand(@pids)) ]);
+    return wait_for_notice($node, $from, $type);
+}
+
+# kill_and_restart(NODE): SIGKILL to all of its processes.
+sub kill_and_restart
+{
+    my ($node) = @_;
+    kill9_tree($node);
+    restart_by_force($node);
+    return 1;
 }
 
 # --------------------------------------------------------------- debug points
@@ -438,6 +496,19 @@ sub debug_clear
     return;
 }
 
+# debug_io(NODE, [OPERATION, ERRNO, PART OF PATH]...): from now on FlowDB's
+# operation fails on such files; nothing given: none does.  Operations: open,
+# create, read, write, torn (half of it is written), sync, rename, unlink,
+# mkdir, syncdir, list.
+sub debug_io
+{
+    my ($node, @faults) = @_;
+
+    return debug_clear($node, 'io') unless @faults;
+    debug_set($node, 'io', join '', map { "@$_\n" } @faults);
+    return;
+}
+
 # ------------------------------------------------------------------------ log
 
 # my $from = log_size($node); ...; like(log_since($node, $from), qr/.../)
@@ -451,6 +522,16 @@ sub log_since
 {
     my ($node, $from) = @_;
     return PostgreSQL::Test::Utils::slurp_file($node->logfile, $from);
+}
+
+# no_crash(NODE, WHAT, FROM): a test that the log says of none, from there on.
+sub no_crash
+{
+    my ($node, $what, $from) = @_;
+    unlike(log_since($node, $from // 0),
+        qr/was terminated by signal|TRAP:|PANIC|reinitializing/,
+        "$what: no process crashed");
+    return;
 }
 
 1;

@@ -516,6 +516,26 @@ test_store(FlowEnv *env)
 	check_passed("store records");
 }
 
+/* Damage and what a later version may write are told apart. */
+static void
+test_kinds(void)
+{
+	uint8_t rec[DROP_RECORD_MAX];
+	size_t n = flowi_drop_encode(rec, &(FlowDropInfo){7, 3, false});
+	FlowRecordKind kind;
+	FlowDropInfo got;
+
+	rec[1]++;
+	CHECK_STATUS(flowi_drop_decode(rec, n, &got), FLOW_MISMATCH);
+	rec[1] = 0;
+	CHECK_STATUS(flowi_drop_decode(rec, n, &got), FLOW_CORRUPT);
+	rec[0] = FLOW_RECORD_DROP + 1;
+	CHECK_STATUS(flowi_record_kind(rec, n, &kind), FLOW_MISMATCH);
+	rec[0] = 0;
+	CHECK_STATUS(flowi_record_kind(rec, n, &kind), FLOW_CORRUPT);
+	check_passed("kinds and versions");
+}
+
 static void
 check_drop(const FlowDropInfo *drop, const char *text)
 {
@@ -606,6 +626,7 @@ main(int argc, char **argv)
 	test_tombs(env);
 	test_no_memory(env);
 	test_store(env);
+	test_kinds();
 	test_drop();
 	flow_env_posix_free(env);
 	return 0;

@@ -113,7 +113,7 @@ test_budgets(void)
 
 	test_open(&t, 64u << 20, 8u << 20);
 	set_up(&t);
-	t.env->now_us = thread_now;
+	t.env->ticks_us = thread_now;
 	s = test_store(&t, "s");
 	for (size_t b = 0; b < sizeof(budgets) / sizeof(budgets[0]); b++)
 	{

@@ -204,10 +204,10 @@ test_retry(void)
 		test_put(&t, s, "k", 10 + i, "v");
 		flush(&t);
 	}
-	horizon = 2000;
 	flow_env_posix_fail(t.env, FLOW_POSIX_RENAME, 1, UINT64_MAX, EIO);
 	CHECK_STATUS(flow_maintenance_step(t.db, 1000000, NULL), FLOW_IOERR);
 	flow_env_posix_fail(t.env, FLOW_POSIX_RENAME, 1, 0, 0);
+	horizon = 2000;
 	CHECK_OK(flow_gc(t.db, &purged));
 	CHECK(purged == 4);
 	CHECK_STATUS(flow_maintenance_step(t.db, 1000000, NULL), FLOW_END);

@@ -813,12 +813,14 @@ test_store_stats(void)
 	CHECK_OK(flow_write_batch(t.db, s, r, 10, NULL));
 	flow_store_stats(t.db, s, &stats);
 	CHECK(stats.records == 10 && stats.bytes == 90 && stats.sstables == 0);
+	CHECK(stats.file_bytes == 0);
 	CHECK(stats.has_ts && stats.ts_min == 0 && stats.ts_max == 9);
 	flow_store_stats(t.db, other, &stats);
 	CHECK(stats.records >= 500);
 	CHECK_OK(flow_flush(t.db, NULL));
 	flow_store_stats(t.db, other, &stats);
 	CHECK(stats.records == 500 && stats.bytes == 4500 && stats.sstables == 1);
+	CHECK(stats.file_bytes > 0);
 	CHECK(stats.ts_min == 0 && stats.ts_max == 499);
 	test_close(&t);
 	check_passed("store statistics");

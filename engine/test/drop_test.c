@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 
+#include "../active.h"
 #include "../store.h"
 #include "../version.h"
 #include "dbtest.h"
@@ -43,12 +44,18 @@ stop(FlowEnv *env, const char *name)
 }
 
 static void
-open_db(TestDb *t)
+open_db_of(TestDb *t, size_t region_bytes)
 {
 	memset(fate, 0, sizeof(fate));
 	forgotten = false;
-	test_open(t, REGION_BYTES, MEMTABLE_BYTES);
+	test_open(t, region_bytes, MEMTABLE_BYTES);
 	flow_env_posix_set_outcome(t->env, outcome, NULL);
+}
+
+static void
+open_db(TestDb *t)
+{
+	open_db_of(t, REGION_BYTES);
 }
 
 static uint32_t
@@ -325,6 +332,42 @@ test_two_drops(void)
 	CHECK(t.sh->drops == NULL);
 	test_close(&t);
 	check_passed("several drops of one store");
+}
+
+/* ------------------------------------- while somebody waits for the log */
+
+static FlowDb *rival;
+static uint32_t rivals;
+
+/* While one waits for the log another's drop is logged behind it, and does not
+ * become durable. */
+static FlowStatus
+commit_first(FlowEnv *env, FlowDb *db, uint64_t end)
+{
+	(void) env;
+	if (db == rival)
+		return flowi_fail(FLOW_IOERR, "not durable");
+	CHECK_STATUS(flow_store_drop(rival, rivals, 0), FLOW_IOERR);
+	flowi_active_reveal(db->sh, end);
+	return FLOW_OK;
+}
+
+static void
+test_two_at_once(void)
+{
+	TestDb t;
+	uint32_t a;
+
+	open_db(&t);
+	two_stores(&t, &a, &rivals);
+	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &rival));
+	t.env->log_commit = commit_first;
+	CHECK_OK(flow_store_drop(t.db, a, 0));
+	t.env->log_commit = NULL;
+	CHECK(find(&t, "a") == 0 && find(&t, "b") == rivals);
+	flow_detach(rival);
+	test_close(&t);
+	check_passed("a drop that is not durable beside one that is");
 }
 
 /* What was told without asking is learned before the host may forget. */
@@ -646,6 +689,34 @@ test_merges(void)
 	check_passed("merges");
 }
 
+/* A merge that has a long way to go ends at its next step. */
+static void
+test_long_merge(void)
+{
+	TestDb t;
+	uint32_t s;
+	char key[16];
+
+	open_db(&t);
+	t.sh->policy.min_threshold = 2;
+	s = test_store(&t, "s");
+	for (int i = 0; i < 1000; i++)
+	{
+		snprintf(key, sizeof(key), "k%03d", i % 500);
+		test_put(&t, s, key, i, "x");
+		if (i % 500 == 499)
+			CHECK_OK(flow_flush(t.db, NULL));
+	}
+	CHECK_OK(flow_maintenance_step(t.db, 0, NULL));
+	CHECK_OK(flow_maintenance_step(t.db, 0, NULL));
+	CHECK(t.db->merge != NULL);
+	CHECK_OK(flow_store_drop(t.db, s, 0));
+	CHECK_OK(flow_maintenance_step(t.db, 0, NULL));
+	CHECK(t.db->merge == NULL && files(&t) == 0);
+	test_close(&t);
+	check_passed("a merge of a store that goes");
+}
+
 /* -------------------------------------------------------- backups, crashes */
 
 static bool
@@ -817,7 +888,8 @@ test_many(void)
 	char name[32];
 	uint32_t ids[2000];
 
-	open_db(&t);
+	/* each store is promised a kilobyte more (I32) */
+	open_db_of(&t, 2 * REGION_BYTES);
 	for (int i = 0; i < 2000; i++)
 	{
 		snprintf(name, sizeof(name), "s%d", i);
@@ -859,6 +931,7 @@ main(int argc, char **argv)
 	}
 	check_passed("by transactions, flushed or not");
 	test_two_drops();
+	test_two_at_once();
 	test_learned();
 	test_log_first();
 	test_positions();
@@ -869,6 +942,7 @@ main(int argc, char **argv)
 	test_undefined();
 	test_readers();
 	test_merges();
+	test_long_merge();
 	test_backup();
 	test_crashes();
 	test_full();

@@ -203,7 +203,7 @@ static bool exchange_backup;
 static inline bool
 exchange_keep(FlowEnv *env, int64_t since)
 {
-	CHECK(since <= env->now_us(env));
+	CHECK(since <= env->ticks_us(env));
 	return exchange_backup;
 }
 

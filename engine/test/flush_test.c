@@ -757,6 +757,79 @@ test_discard(void)
 	check_passed("discard");
 }
 
+static FlowDb *flusher;
+
+static FlowStatus
+flush_first(FlowEnv *env, FlowDb *db, size_t len, FlowSync sync)
+{
+	(void) env;
+	(void) len;
+	(void) sync;
+	CHECK(db != flusher);
+	CHECK_OK(flow_flush(flusher, NULL));
+	return FLOW_OK;
+}
+
+/* A row whose place was found goes into another memtable: the one it was
+ * found in is flushed before its writer has the lock, each time. */
+static void
+test_flush_before_lock(void)
+{
+	TestDb t;
+	uint32_t s;
+
+	open_db(&t, &s);
+	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &flusher));
+	test_put(&t, s, "a", 1, "x");
+	test_put(&t, s, "a", 2, "x");
+	t.env->log_admit = flush_first;
+	test_put(&t, s, "a", 3, "x");
+	test_put(&t, s, "a", 4, "x");
+	t.env->log_admit = NULL;
+	test_put(&t, s, "a", 5, "x");
+	CHECK(t.sh->version->nssts == 2);
+	CHECK_TEXT(test_all(&t, s), "a@1=x a@2=x a@3=x a@4=x a@5=x ");
+	flow_detach(flusher);
+	test_reopen(&t);
+	CHECK_TEXT(test_all(&t, s), "a@1=x a@2=x a@3=x a@4=x a@5=x ");
+	test_close(&t);
+	check_passed("flushes between a row's place and its lock");
+}
+
+/* A database that is given up goes with the last handle on it. */
+static void
+test_abandon(void)
+{
+	TestDb t;
+	uint32_t s;
+	FlowDb *second;
+	FlowScan *scan;
+	FlowScanSpec spec = {.now = INT64_MIN};
+
+	open_db(&t, &s);
+	spec.store_id = s;
+	test_put(&t, s, "a", 1, "x");
+	CHECK_OK(flow_flush(t.db, NULL));
+	test_put(&t, s, "b", 1, "x");
+	CHECK_OK(flow_attach(t.env, t.sh, t.dir, &second));
+	CHECK_OK(flow_scan_open(t.db, &spec, &scan));
+	flow_abandon(t.env, t.sh);
+	CHECK_TEXT(test_all(&t, s), "");
+	flow_detach(second);
+	CHECK_OK(flow_flush(t.db, NULL));
+	CHECK(meta_used(&t) > 0);
+	flow_detach(t.db);
+	flow_scan_close(scan);
+	CHECK(meta_used(&t) == 0);
+	test_load(&t);
+	flow_detach(t.db);
+	flow_abandon(t.env, t.sh);
+	CHECK(meta_used(&t) == 0);
+	test_load(&t);
+	test_close(&t);
+	check_passed("abandon");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -777,5 +850,7 @@ main(int argc, char **argv)
 	test_manifest_growth();
 	test_obsolete();
 	test_discard();
+	test_flush_before_lock();
+	test_abandon();
 	return 0;
 }

@@ -87,6 +87,39 @@ test_gc(void)
 	check_passed("collection");
 }
 
+/* Where there is always something to merge, what has expired goes all the same:
+ * a merge has its store for itself, so it goes before one begins. */
+static void
+test_gc_beside_merges(void)
+{
+	TestDb t;
+	uint32_t s;
+	FlowMaintenance report;
+	char key[8];
+
+	open_db(&t, &s);
+	horizon = 5;
+	for (int i = 0; i < 4; i++)
+	{
+		snprintf(key, sizeof(key), "a%d", i);
+		test_put_expiring(&t, s, key, 1, "x", 100);
+		flush(&t);
+	}
+	horizon = 100;
+	for (int i = 0; i < 8; i++)
+	{
+		snprintf(key, sizeof(key), "b%d", i);
+		test_put(&t, s, key, 1, "immortal");
+		flush(&t);
+	}
+	CHECK_OK(flow_maintenance_step(t.db, 0, &report));
+	CHECK(report.purged == 4 && report.pending);
+	CHECK(t.sh->version->nssts == 8);
+	maintain(&t, 1000);
+	test_close(&t);
+	check_passed("collection beside merges");
+}
+
 /* Rows that expired are not even flushed. */
 static void
 test_flush_expired(void)
@@ -149,10 +182,67 @@ test_garbage_over_garbage(void)
 	check_passed("garbage over garbage comes to an end");
 }
 
+/* What a range tombstone in memory hides as a whole goes without a flush. */
+static void
+test_covered(void)
+{
+	TestDb t;
+	uint32_t s;
+	uint64_t purged;
+
+	open_db(&t, &s);
+	test_put(&t, s, "a", 1, "x");
+	test_put(&t, s, "c", 1, "x");
+	flush(&t);
+	test_put(&t, s, "b", 1, "x");
+	test_put(&t, s, "d", 9, "x");
+	flush(&t);
+	delete_range(&t, s, "c", NULL, 0, 10, 0); /* of none all of it */
+	delete_range(&t, s, "a", "d", 0, 10, 0);  /* d is not in it */
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 2 && t.sh->version->nssts == 1);
+	CHECK_TEXT(test_all(&t, s), "");
+
+	/* one whose transaction is open hides nothing yet */
+	fate[3] = FLOW_TXN_COMMITTED;
+	delete_range(&t, s, "", NULL, INT64_MIN, INT64_MAX, 3);
+	CHECK_OK(flow_learn_fates(t.db));
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0);
+	fate[3] = FLOW_TXN_SETTLED;
+	CHECK_OK(flow_learn_fates(t.db));
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 2 && t.sh->version->nssts == 0);
+	CHECK(stats_of(&t).purged == 4 && stats_of(&t).records_expired == 0);
+
+	/* a file that is newer than the tombstone stays, also after a crash */
+	test_put(&t, s, "e", 1, "new");
+	test_crash(&t);
+	set_up(&t);
+	CHECK_TEXT(test_all(&t, s), "e@1=new ");
+	flush(&t);
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0);
+	CHECK_TEXT(test_all(&t, s), "e@1=new ");
+
+	/* nor does one go whose own range tombstones reach further */
+	delete_range(&t, s, "e", "z", 0, 100, 0);
+	test_put(&t, s, "f", 1, "x");
+	flush(&t);
+	delete_range(&t, s, "e", "g", 0, 100, 0);
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(t.sh->version->nssts == 1);
+	CHECK_TEXT(test_all(&t, s), "");
+	test_close(&t);
+	check_passed("collection of what is deleted as a whole");
+}
+
 int
 main(void)
 {
 	test_gc();
+	test_gc_beside_merges();
+	test_covered();
 	test_flush_expired();
 	test_garbage_over_garbage();
 	return 0;

@@ -238,7 +238,7 @@ come_and_go(void *arg)
 	{
 		int32_t place;
 
-		(void) flowi_judge_begin(&shared, 119, &place);
+		(void) flowi_judge_begin(env, &shared, 119, &place);
 		flowi_judge_end(&shared, &place);
 	}
 	return NULL;

@@ -389,7 +389,7 @@ test_model(FlowEnv *env, CheckRandom *r)
 			CHECK(atomic_load(&mt->bytes) == bytes);
 			continue;
 		}
-		flowi_memtable_link(mt, pos, pos + 100);
+		flowi_memtable_link(mt, pos, pos + 100, NULL);
 		CHECK(atomic_load(&mt->last_end) == pos + 100);
 		CHECK(atomic_load(&mt->bytes) > bytes);
 		pos += 100;
@@ -442,7 +442,7 @@ test_refusals(FlowEnv *env)
 		st = flowi_memtable_stage(env, mt, &hdr, payload);
 		if (st != FLOW_OK)
 			break;
-		flowi_memtable_link(mt, pos, pos + 24);
+		flowi_memtable_link(mt, pos, pos + 24, NULL);
 		pos += 24;
 	}
 	CHECK(st == FLOW_BUSY && pos > 24);
@@ -461,6 +461,240 @@ test_refusals(FlowEnv *env)
 	flowi_batch_writer_free(bw);
 	free(value);
 	check_passed("memtable refusals");
+}
+
+/* ------------------------------------ writers that found their place before */
+
+#define AIMERS 8
+#define AIMED 4000
+
+/* A writer between aim and link. */
+typedef struct Aimer
+{
+	FlowBatchWriter *bw;
+	FlowBatchHeader hdr;
+	const uint8_t *payload;
+	FlowMemTrail *trail;
+	FlowMemAim aim;
+	bool ready;
+} Aimer;
+
+static void
+take_aim(FlowEnv *env, FlowMemtable *mt, Aimer *a, int64_t now, CheckRandom *r)
+{
+	uint8_t key = (uint8_t) check_below(r, 40);
+	int64_t ts = now - (int64_t) check_below(r, 50);
+	const void *rec;
+	size_t rec_bytes;
+
+	flowi_batch_begin(a->bw, 7);
+	CHECK_OK(flowi_batch_step(a->bw, 0));
+	CHECK_OK(flowi_batch_add(a->bw, FLOW_PUT, 1 + check_below(r, 2), &key, 1,
+							 ts, FLOW_NEVER, &key, 1));
+	CHECK_OK(flowi_batch_finish(a->bw, &rec, &rec_bytes, &a->hdr, &a->payload));
+	memset(&a->aim, 0xff, sizeof(a->aim)); /* what is not set is not used */
+	flowi_memtable_aim(env, mt, &a->hdr, a->payload, &a->trail, &a->aim);
+	CHECK(a->aim.mt == mt);
+	a->ready = true;
+}
+
+/* Each row of the store is where the order wants it, and is found there. */
+static uint64_t
+check_aimed(FlowEnv *env, FlowMemtable *mt, uint32_t store)
+{
+	FlowIter *all;
+	FlowIter *one;
+	FlowRec last = {0};
+	uint64_t n = 0;
+	FlowStatus st;
+
+	CHECK_OK(flowi_memtable_iter(env, mt, store, false, &all));
+	CHECK_OK(flowi_memtable_iter(env, mt, store, false, &one));
+	for (st = all->seek(all, &(FlowSeek){.unbounded = true}); st == FLOW_OK;
+		 st = all->next(all))
+	{
+		const FlowRec *cur = &all->cur;
+		int c = n == 0 ? -1
+					   : flowi_identity_cmp(last.key, last.key_bytes, last.ts,
+											cur->key, cur->key_bytes, cur->ts);
+
+		CHECK(c < 0 || (c == 0 && last.seq > cur->seq));
+		if (c < 0)
+		{
+			CHECK_OK(one->seek(one, &(FlowSeek){.key = cur->key,
+												.key_bytes = cur->key_bytes,
+												.ts = cur->ts}));
+			CHECK(one->cur.seq == cur->seq && one->cur.key == cur->key);
+		}
+		last = *cur;
+		n++;
+	}
+	CHECK(st == FLOW_END);
+	one->free(one);
+	all->free(all);
+	return n;
+}
+
+/* Rows are linked in any order, others in between, some with a new place to
+ * look from; an aim at another memtable is none. */
+static void
+test_aims(FlowEnv *env, CheckRandom *r)
+{
+	FlowMemtable *mt = flowi_memtable_create(env);
+	FlowMemtable *other = flowi_memtable_create(env);
+	Aimer aimers[AIMERS] = {0};
+	uint64_t linked = 0;
+
+	atomic_store(&mt->first_pos, 100);
+	atomic_store(&other->first_pos, 200);
+	for (int i = 0; i < AIMERS; i++)
+		CHECK_OK(flowi_batch_writer_create(env, &aimers[i].bw));
+	while (linked < AIMED)
+	{
+		Aimer *a = &aimers[check_below(r, AIMERS)];
+
+		if (!a->ready || check_below(r, 4) == 0)
+		{
+			take_aim(env, mt, a, (int64_t) linked / 20, r);
+			continue;
+		}
+		if (check_below(r, 20) == 0)
+			flowi_memtable_aim(env, other, &a->hdr, a->payload, &a->trail,
+							   &a->aim);
+		CHECK_OK(flowi_memtable_stage(env, mt, &a->hdr, a->payload));
+		linked++;
+		flowi_memtable_link(mt, 100 * linked, 100 * linked + 50, &a->aim);
+		a->ready = false;
+	}
+	CHECK(check_aimed(env, mt, 1) + check_aimed(env, mt, 2) == AIMED);
+	for (int i = 0; i < AIMERS; i++)
+	{
+		flowi_batch_writer_free(aimers[i].bw);
+		flowi_memtrail_free(env, aimers[i].trail);
+	}
+	flowi_memtable_unref(env, other);
+	flowi_memtable_unref(env, mt);
+	CHECK(write_used(env) == 0);
+	check_passed("memtable: places found before others linked");
+}
+
+static void
+aim_at(FlowEnv *env, FlowMemtable *mt, Aimer *a, uint8_t key, int64_t ts)
+{
+	const void *rec;
+	size_t rec_bytes;
+
+	flowi_batch_begin(a->bw, 7);
+	CHECK_OK(flowi_batch_step(a->bw, 0));
+	CHECK_OK(
+		flowi_batch_add(a->bw, FLOW_PUT, 1, &key, 1, ts, FLOW_NEVER, &key, 1));
+	CHECK_OK(flowi_batch_finish(a->bw, &rec, &rec_bytes, &a->hdr, &a->payload));
+	memset(&a->aim, 0xff, sizeof(a->aim));
+	flowi_memtable_aim(env, mt, &a->hdr, a->payload, &a->trail, &a->aim);
+	CHECK(a->aim.mt == mt);
+}
+
+static void
+link_at(FlowEnv *env, FlowMemtable *mt, Aimer *a, uint8_t key, int64_t ts,
+		uint64_t seq)
+{
+	aim_at(env, mt, a, key, ts);
+	CHECK_OK(flowi_memtable_stage(env, mt, &a->hdr, a->payload));
+	flowi_memtable_link(mt, seq, seq + 50, &a->aim);
+}
+
+/* Was the place found from the key's last row? */
+static bool
+is_near(FlowEnv *env, FlowMemtable *mt, Aimer *a, uint8_t key, int64_t ts)
+{
+	aim_at(env, mt, a, key, ts);
+	CHECK(a->aim.levels == FLOW_TRAIL_LEVELS ||
+		  a->aim.levels == FLOW_SKIP_HEIGHT);
+	return a->aim.levels == FLOW_TRAIL_LEVELS;
+}
+
+/* What a handle remembers leads to rows behind it that are not far, in the
+ * memtable that it was remembered of. */
+static void
+test_trail(FlowEnv *env)
+{
+	FlowMemtable *mt = flowi_memtable_create(env);
+	FlowMemtable *other = flowi_memtable_create(env);
+	Aimer mine = {0};
+	Aimer others = {0};
+
+	CHECK_OK(flowi_batch_writer_create(env, &mine.bw));
+	CHECK_OK(flowi_batch_writer_create(env, &others.bw));
+	atomic_store(&mt->first_pos, 100);
+	atomic_store(&other->first_pos, 100);
+	link_at(env, mt, &others, 1, 0, 100);
+	for (uint64_t i = 1; i <= FLOW_TRAIL_LEVELS; i++)
+		link_at(env, mt, &mine, 5, (int64_t) i, 100 + 100 * i);
+	CHECK(!is_near(env, mt, &mine, 5, 1) && !is_near(env, mt, &mine, 5, 3));
+	CHECK(!is_near(env, mt, &mine, 6, 4));
+	CHECK(is_near(env, mt, &mine, 5, 4));
+
+	/* others of another key stand behind it, and more than a few before it */
+	for (uint64_t i = 0; i < 100; i++)
+		link_at(env, mt, &others, 5, 10 + (int64_t) i, 1000 + 100 * i);
+	CHECK(!is_near(env, mt, &mine, 5, 1000));
+	CHECK(is_near(env, mt, &others, 5, 1000));
+	CHECK(is_near(env, mt, &others, 5, INT64_MAX));
+
+	/* another memtable, even of the same position; or at the same address */
+	CHECK(!is_near(env, other, &others, 5, 1000));
+	CHECK(check_aimed(env, mt, 1) == 101 + FLOW_TRAIL_LEVELS);
+	flowi_memtable_unref(env, other);
+	flowi_memtable_unref(env, mt);
+	for (uint64_t i = 0; i < 4; i++)
+	{
+		mt = flowi_memtable_create(env);
+		if (i == 2)
+			atomic_store(&mt->first_pos, 12345);
+		link_at(env, mt, &mine, 5, (int64_t) i, 20000 + 100 * i);
+		CHECK(check_aimed(env, mt, 1) == 1);
+		flowi_memtable_unref(env, mt);
+	}
+	flowi_batch_writer_free(mine.bw);
+	flowi_batch_writer_free(others.bw);
+	flowi_memtrail_free(env, mine.trail);
+	flowi_memtrail_free(env, others.trail);
+	CHECK(write_used(env) == 0);
+	check_passed("memtable: what is remembered of a key's last row");
+}
+
+/* An aim at what is not one row is none. */
+static void
+test_no_aim(FlowEnv *env)
+{
+	FlowMemtable *mt = flowi_memtable_create(env);
+	FlowRect rect = {(const uint8_t *) "", NULL, 0, 0, 0, 9};
+	FlowMemTrail *trail = NULL;
+	FlowBatchWriter *bw;
+	const void *rec;
+	size_t rec_bytes;
+	FlowBatchHeader hdr;
+	const uint8_t *payload;
+	FlowMemAim aim;
+
+	CHECK_OK(flowi_batch_writer_create(env, &bw));
+	for (int rows = 0; rows < 3; rows++)
+	{
+		flowi_batch_begin(bw, 7);
+		CHECK_OK(flowi_batch_step(bw, 0));
+		if (rows == 0)
+			CHECK_OK(flowi_batch_add_tomb(bw, 1, &rect));
+		for (uint8_t key = 0; key < rows; key++)
+			CHECK_OK(flowi_batch_add(bw, FLOW_PUT, 1, &key, 1, 0, FLOW_NEVER,
+									 &key, 1));
+		CHECK_OK(flowi_batch_finish(bw, &rec, &rec_bytes, &hdr, &payload));
+		flowi_memtable_aim(env, mt, &hdr, payload, &trail, &aim);
+		CHECK((aim.mt != NULL) == (rows == 1));
+	}
+	flowi_batch_writer_free(bw);
+	flowi_memtrail_free(env, trail);
+	flowi_memtable_unref(env, mt);
+	check_passed("memtable: no place for what is not one row");
 }
 
 /* ------------------------------------------------------ one writer, three readers */
@@ -516,7 +750,7 @@ write_race(void *arg)
 		}
 		CHECK_OK(flowi_batch_finish(bw, &rec, &rec_bytes, &hdr, &payload));
 		CHECK_OK(flowi_memtable_stage(race->env, race->mt, &hdr, payload));
-		flowi_memtable_link(race->mt, 1 + i * 100, 1 + i * 100 + 50);
+		flowi_memtable_link(race->mt, 1 + i * 100, 1 + i * 100 + 50, NULL);
 	}
 	atomic_store(&race->done, true);
 	flowi_batch_writer_free(bw);
@@ -669,6 +903,9 @@ main(int argc, char **argv)
 	CHECK_OK(flow_env_posix_create(16u << 20, &env));
 	test_model(env, &r);
 	test_refusals(env);
+	test_aims(env, &r);
+	test_trail(env);
+	test_no_aim(env);
 	for (int i = 0; i < 5; i++)
 		test_race(env);
 	flow_env_posix_free(env);

@@ -343,6 +343,42 @@ test_threads(FlowEnv *env)
 	check_passed("region threads");
 }
 
+/* AddressSanitizer knows what is given out. */
+static void
+test_forbidden(FlowEnv *env)
+{
+#ifdef FLOW_POISON
+	FlowArena arena;
+	uint8_t *slot = flowi_region_alloc(env, 37);
+	uint8_t *run = flowi_region_alloc(env, 20000);
+	uint8_t *chunk = flowi_region_chunks_alloc(env, 1);
+	uint8_t *object;
+
+	CHECK(slot != NULL && run != NULL && chunk != NULL);
+	CHECK(__asan_region_is_poisoned(slot, 37) == NULL);
+	CHECK(__asan_address_is_poisoned(slot + 37));
+	CHECK(__asan_region_is_poisoned(run, 20000) == NULL);
+	CHECK(__asan_address_is_poisoned(run + 20000));
+	CHECK(__asan_region_is_poisoned(chunk, FLOW_CHUNK_BYTES) == NULL);
+	flowi_region_free(env, slot);
+	flowi_region_free(env, run);
+	flowi_region_chunks_free(env, chunk, 1);
+	CHECK(__asan_address_is_poisoned(slot));
+	CHECK(__asan_address_is_poisoned(run + 19999));
+	CHECK(__asan_address_is_poisoned(chunk + FLOW_CHUNK_BYTES - 1));
+
+	flowi_arena_init(&arena);
+	object = flowi_arena_alloc(env, &arena, 13);
+	CHECK(object != NULL);
+	CHECK(__asan_region_is_poisoned(object, 13) == NULL);
+	CHECK(__asan_address_is_poisoned(object + 13));
+	flowi_arena_free(env, &arena);
+	CHECK(__asan_address_is_poisoned(object));
+#else
+	(void) env;
+#endif
+}
+
 int
 main(int argc, char **argv)
 {
@@ -354,6 +390,7 @@ main(int argc, char **argv)
 	test_page_runs(env);
 	test_chunks(env, &r);
 	test_arena(env, &r);
+	test_forbidden(env);
 	test_layouts(env, &r);
 	test_spaces(env);
 	test_threads(env);

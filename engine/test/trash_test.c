@@ -129,7 +129,7 @@ static int64_t asked_since;
 static bool
 keep_new(FlowEnv *env, int64_t since)
 {
-	CHECK(since <= env->now_us(env));
+	CHECK(since <= env->ticks_us(env));
 	asked_since = since;
 	return exchange_backup;
 }
@@ -149,7 +149,7 @@ test_backup(void)
 	t.env->keep_files = keep_new;
 	exchange_backup = true;
 	number = t.sh->manifest.number;
-	before = t.env->now_us(t.env);
+	before = t.env->ticks_us(t.env);
 	CHECK_OK(exchange_some(&t, 0, 3));
 	CHECK(asked_since >= before);
 	CHECK(count_files(&t) == 5 && t.sh->trash->unused);
