@@ -3,7 +3,11 @@
 #   make && make install     build and install for $(PG_CONFIG)'s PostgreSQL
 #   make demo | demo-stop    see it work on a private cluster; end that
 #   make test                everything that is tested, on private clusters
+#   make check-full          and what takes hours, or chroots: see scripts/check-full
+#   make dist | deb          for PGXN; a Debian package
+#   make golden VERSION=...  samples of what this version writes, at a release
 #   make bench               measure against a heap table (long)
+#   make soak                full write load for SOAK_MINUTES=60: is all of it flat?
 #
 # WERROR=1        warnings are errors
 # DEBUG_POINTS=1  our assertions, and points where tests stop the server
@@ -11,8 +15,8 @@
 PG_CONFIG ?= pg_config
 
 # These need no PostgreSQL to be installed yet, or none at all.
-SCRIPT_GOALS = demo demo-stop test bench install-deps engine-check \
-	format-check headers-check
+SCRIPT_GOALS = demo demo-stop test check-full bench soak install-deps engine-check \
+	format-check headers-check dist deb golden
 .PHONY: $(SCRIPT_GOALS) symbols-check engine-clean FORCE
 
 ifneq ($(filter-out $(SCRIPT_GOALS),$(or $(MAKECMDGOALS),all)),)
@@ -111,6 +115,9 @@ install-deps:
 test:
 	scripts/run-tests
 
+check-full:
+	scripts/check-full
+
 demo:
 	scripts/demo
 
@@ -119,3 +126,15 @@ demo-stop:
 
 bench:
 	bench/run
+
+dist:
+	scripts/make-dist
+
+deb:
+	scripts/make-deb
+
+golden:
+	scripts/make-golden $(VERSION)
+
+soak:
+	scripts/soak $(or $(SOAK_MINUTES),60)

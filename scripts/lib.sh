@@ -1,9 +1,11 @@
 # shellcheck shell=bash
-# Shared by run-tests, demo and bench/run: a private copy of PostgreSQL with
-# the extension in it, in a directory of its own that is removed again.
+# Shared by all scripts: how to tell, to end, to copy the tree; and a private
+# copy of PostgreSQL with the extension in it, in a directory of its own that
+# is removed again.
 #
-# The caller sets "work" with make_work; everything lives below it, owned by
-# an unprivileged user, and every program started there runs from there.
+# For that the caller sets "work" with make_work; everything lives below it,
+# owned by an unprivileged user, and every program started there runs from
+# there.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export LC_ALL=C TZ=UTC
@@ -25,6 +27,20 @@ die()
     exit 1
 }
 
+# at_end FUNCTION: is called when we end, also when a signal ends us.
+at_end()
+{
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    # shellcheck disable=SC2064 # the name
+    trap "$1" EXIT
+}
+
+now_us()
+{
+    echo "${EPOCHREALTIME/./}"
+}
+
 # find_pg_config: sets pg_config.  15 is what we are tested with, so it goes
 # before whatever comes first in PATH.
 find_pg_config()
@@ -44,6 +60,8 @@ make_work()
     # A unix socket's path must fit into 107 bytes.
     [ ${#base} -le 50 ] || base=/tmp
     work=$(mktemp -d "$base/flowdb-$1.XXXXXX")
+    groups=$work/groups
+    mkdir "$groups" "$work/tmp"
     as_user=(env "HOME=$work")
     if [ "$(id -u)" = 0 ]; then
         user=$(id -un postgres 2>/dev/null || echo nobody)
@@ -56,17 +74,21 @@ make_work()
 }
 
 # run LIMIT COMMAND...: COMMAND in a process group of its own, for at most
-# LIMIT seconds, so that a signal to us can end all of it.
-job=
+# LIMIT seconds, or what "slower" makes of them.  The group is noted in $groups
+# before anything runs in it, so that whoever ends us can end all of it.
 run()
 {
-    local rc=0
+    local rc=0 group limit=$(($1 * ${slower:-1}))
+    shift
     set -m
-    timeout -k 10 "$@" </dev/null 3>&- 4>&- &
-    job=$!
+    {
+        : >"$groups/run.$BASHPID"
+        exec timeout -k 10 "$limit" "$@" </dev/null 3>&- 4>&- 5>&-
+    } &
+    group=$!
     set +m
-    wait "$job" || rc=$?
-    job=
+    wait "$group" || rc=$?
+    rm -f "$groups/run.$group"
     return "$rc"
 }
 
@@ -92,15 +114,21 @@ copy_postgres()
     private_config=$bin/pg_config # tells the paths of the copy
 }
 
+# copy_tree DIRECTORY: the tree, as it is, without what was built.
+copy_tree()
+{
+    mkdir "$1"
+    tar -C "$top" --exclude=./.git --exclude=./build --exclude=./tmp_check \
+        '--exclude=./engine/build*' --exclude='*.[oad]' --exclude='*.so' \
+        -cf - . | tar -C "$1" --no-same-owner -xf -
+}
+
 # copy_source: sets src.  Building out of the tree keeps versions and kinds
 # of builds apart, and the tree clean.
 copy_source()
 {
     src=$work/src
-    mkdir "$src"
-    tar -C "$top" --exclude=./.git --exclude=./build --exclude=./tmp_check \
-        '--exclude=./engine/build*' --exclude='*.[oad]' --exclude='*.so' \
-        -cf - . | tar -C "$src" --no-same-owner -xf -
+    copy_tree "$src"
 }
 
 # own_work: hands all that was made so far to the unprivileged user.
@@ -111,26 +139,33 @@ own_work()
     fi
 }
 
-# make_in LIMIT ARGUMENTS...: make in the copied source, unprivileged.
-make_in()
+# make_at DIRECTORY LIMIT ARGUMENTS...: make there, unprivileged.
+make_at()
 {
-    local limit=$1
-    shift
-    run "$limit" "${as_user[@]}" make -s -C "$src" "PG_CONFIG=$private_config" "$@"
+    local dir=$1 limit=$2
+    shift 2
+    run "$limit" "${as_user[@]}" make -s -C "$dir" "PG_CONFIG=$private_config" "$@"
 }
 
-# init_cluster DATA: a cluster that only its own user can reach, by a socket
-# in $work.  Settings are read from standard input.
+# make_in LIMIT ARGUMENTS...: in the copied source.
+make_in()
+{
+    make_at "$src" "$@"
+}
+
+# init_cluster DATA [SOCKETS]: a cluster that only its own user can reach, by
+# a socket in directory SOCKETS, else $work.  Settings are read from standard
+# input.
 init_cluster()
 {
     "${as_user[@]}" "$bin/initdb" -D "$1" -A trust -N -E UTF8 --locale=C \
-        -U postgres >"$work/initdb.log" 2>&1 || {
-        cat "$work/initdb.log" >&2
+        -U postgres >"$1.initdb.log" 2>&1 || {
+        cat "$1.initdb.log" >&2
         die "initdb failed"
     }
     {
         echo "listen_addresses = ''"
-        echo "unix_socket_directories = '$work'"
+        echo "unix_socket_directories = '${2:-$work}'"
         echo "unix_socket_permissions = 0700"
         echo "shared_preload_libraries = 'flowdb_fdw'"
         cat
@@ -141,7 +176,7 @@ init_cluster()
 # for the end of our output.
 start_server() # DATA
 {
-    "${as_user[@]}" "$bin/pg_ctl" -s -w -t 300 -D "$1" -l "$1.log" start 3>&- 4>&- || {
+    "${as_user[@]}" "$bin/pg_ctl" -s -w -t "$((300 * ${slower:-1}))" -D "$1" -l "$1.log" start 3>&- 4>&- 5>&- || {
         tail -n 30 "$1.log" >&2
         # shellcheck disable=SC2034 # for the caller
         log_shown=1
@@ -151,7 +186,15 @@ start_server() # DATA
 
 stop_server() # DATA [MODE]
 {
-    "${as_user[@]}" "$bin/pg_ctl" -s -w -t 300 -D "$1" -m "${2:-fast}" stop
+    "${as_user[@]}" "$bin/pg_ctl" -s -w -t "$((300 * ${slower:-1}))" -D "$1" -m "${2:-fast}" stop
+}
+
+# sql ARGUMENTS of psql...: in database $database of the cluster in $work.
+sql()
+{
+    # shellcheck disable=SC2154 # database is the caller's
+    "${as_user[@]}" "$bin/psql" -X -q -P pager=off -v ON_ERROR_STOP=1 \
+        -h "$work" -U postgres "$database" "$@"
 }
 
 # descendants PID: PID and all processes below it; procps may be missing.
@@ -179,6 +222,35 @@ ours()
     done
 }
 
+# signal_groups SIGNAL: to every process group in $groups; true if there is
+# one.  "job.*" goes before "run.*": what is dead starts nothing new.
+signal_groups()
+{
+    local file any=1
+    for file in "$groups"/*; do
+        [ -e "$file" ] || continue
+        if kill "-$1" -- "-${file##*.}" 2>/dev/null; then
+            any=0
+        else
+            rm -f "$file"
+        fi
+    done
+    return "$any"
+}
+
+# drop_shared_memory: what servers that were killed left below $work.
+drop_shared_memory()
+{
+    local file key id
+    while read -r file; do
+        read -r key id < <(sed -n 7p "$file" 2>/dev/null) || continue
+        # Of this key, and nobody attached.
+        awk -v key="$key" -v id="$id" '$1 == key && $2 == id && $7 == 0 { found = 1 }
+            END { exit !found }' /proc/sysvipc/shm && ipcrm -m "$id" 2>/dev/null
+    done < <(find "$work" -name postmaster.pid 2>/dev/null)
+    return 0
+}
+
 # remove_work: ends whatever still runs in $work, and removes it.  A server
 # is asked for an immediate shutdown first: it leaves no shared memory behind.
 remove_work()
@@ -186,14 +258,12 @@ remove_work()
     local pids try signal=QUIT
     [ -n "${work:-}" ] && [ -d "$work" ] || return 0
     cd /
-    if [ -n "$job" ]; then
-        kill -TERM -- "-$job" 2>/dev/null || true
-        for try in 1 2 3 4 5; do
-            kill -0 -- "-$job" 2>/dev/null || break
-            sleep 0.5
-        done
-        kill -KILL -- "-$job" 2>/dev/null || true
-    fi
+    groups=$work/groups
+    for try in 1 2 3 4 5; do
+        signal_groups TERM || break
+        sleep 0.5
+    done
+    signal_groups KILL || true
     for try in 1 2 3 4 5 6 7 8 9 10; do
         pids=$(ours)
         [ -n "$pids" ] || break
@@ -202,6 +272,8 @@ remove_work()
         kill -"$signal" $pids 2>/dev/null || true
         sleep 0.3
     done
+    drop_shared_memory
+    [ -z "${shm:-}" ] || rm -rf "$shm"
     rm -rf "$work"
 }
 
