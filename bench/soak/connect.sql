@@ -1,0 +1,3 @@
+-- in a connection of its own
+\set host random(0, :hosts - 1)
+SELECT * FROM measures WHERE host = 'host_' || :host ORDER BY ts DESC LIMIT 1;
