@@ -49,3 +49,28 @@ CREATE FOREIGN TABLE cpu (
     usage_guest double precision,
     usage_guest_nice double precision
 ) SERVER metrics;
+
+-- The same in PostgreSQL's own storage, and the names of the hosts.
+CREATE TABLE cpu_heap (
+    hostname text COLLATE "C",
+    ts timestamptz,
+    usage_user double precision,
+    usage_system double precision,
+    usage_idle double precision,
+    usage_nice double precision,
+    usage_iowait double precision,
+    usage_irq double precision,
+    usage_softirq double precision,
+    usage_steal double precision,
+    usage_guest double precision,
+    usage_guest_nice double precision,
+    PRIMARY KEY (hostname, ts)
+);
+CREATE TABLE hosts (hostname text COLLATE "C" PRIMARY KEY);
+
+-- What is written when the server is killed: each transaction writes to both.
+CREATE FOREIGN TABLE payments (
+    id bigint OPTIONS (role 'key') NOT NULL,
+    amount numeric NOT NULL
+) SERVER metrics;
+CREATE TABLE payments_heap (id bigint PRIMARY KEY, amount numeric NOT NULL);
