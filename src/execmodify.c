@@ -271,6 +271,10 @@ flowdb_duplicate_error(const FlowdbModify *m, Relation rel,
  * is a row, and it stays.  *seenp: what the write is checked against.  A row
  * of the running command counts, and one that the snapshot does not see: under
  * REPEATABLE READ nobody may act on it, as in a heap.
+ *
+ * The lock may be missing: the push looks again at what is written.  What is
+ * left alone was there when it was looked at, though somebody who is not done
+ * may have deleted it in his buffer.
  */
 static bool
 look_for_duplicate(FlowdbModify *m, ResultRelInfo *rinfo, TupleTableSlot *slot,
@@ -281,7 +285,7 @@ look_for_duplicate(FlowdbModify *m, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	FlowdbRowId row;
 	FlowdbRowNewest newest;
 
-	wait.optional = true; /* the push looks again */
+	wait.optional = true;
 	if (!snapshot && ActiveSnapshotSet())
 		snapshot = GetActiveSnapshot(); /* COPY */
 	flowdb_modify_row(m, &row);
