@@ -138,7 +138,6 @@ my $primary = new_node('primary', <<'EOC');
 checkpoint_timeout = 1h
 max_connections = 20
 flowdb.max_workers = 1
-wal_keep_size = 512MB
 EOC
 leave_xids($primary, 400);
 create_twins($primary, 't');

@@ -464,6 +464,7 @@ sub full_standby
     $primary->safe_psql('postgres', 'CREATE SERVER vol FOREIGN DATA WRAPPER '
           . "flowdb_fdw OPTIONS (data_dir 'vol')");
     create_twins($primary, 't', 'vol');
+    keep_log($primary);
     $primary->backup('copy');
     $standby->init_from_backup($primary, 'copy', has_streaming => 1);
     rename($dir, "$dir.away") or die "$dir: $!";

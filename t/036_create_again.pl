@@ -10,7 +10,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('primary', "checkpoint_timeout = 1h\nwal_keep_size = 512MB\n");
+my $node = new_node('primary', "checkpoint_timeout = 1h\n");
 
 # A copy of a server's definition without a database.
 $node->safe_psql('postgres', <<'EOC');

@@ -12,7 +12,6 @@ use Test::More;
 
 my $node = new_node('primary', <<'EOC');
 checkpoint_timeout = 1h
-wal_keep_size = 512MB
 flowdb.auto_compaction = off
 EOC
 my $flowdb = $node->data_dir . '/flowdb';

@@ -21,7 +21,7 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(
   init_node
-  new_node new_standby catch_up
+  new_node keep_log new_standby catch_up
   try_sql wait_until wait_for_sql
   start_sql sql_running end_sql gate_sql open_gate
   control_data server_dir flip_byte
@@ -76,12 +76,26 @@ EOC
     return $node;
 }
 
+# keep_log(PRIMARY): for standbys that are away, unless it does so already.  A
+# checkpoint, and so every restart after a crash, removes the segments before
+# the one it begins in, and a standby that asks for one of those waits forever.
+sub keep_log
+{
+    my ($primary) = @_;
+
+    return if $primary->safe_psql('postgres', 'SHOW wal_keep_size') ne '0';
+    $primary->append_conf('postgresql.conf', "wal_keep_size = 512MB\n");
+    $primary->reload;
+    return;
+}
+
 # new_standby(PRIMARY, NAME, CONF): a started hot standby that streams.
 sub new_standby
 {
     my ($primary, $name, $conf) = @_;
     my $standby = PostgreSQL::Test::Cluster->new($name);
 
+    keep_log($primary);
     $primary->backup("for_$name");
     $standby->init_from_backup($primary, "for_$name", has_streaming => 1);
     $standby->append_conf('postgresql.conf', $conf // '');
