@@ -11,6 +11,7 @@
  */
 #include "choose.h"
 
+#include "expired.h"
 #include "keep.h"
 
 #define CHOOSE_TRIES 3 /* others may be faster */
@@ -101,7 +102,10 @@ typedef struct Survey
 	FlowVersion *version; /* pinned */
 	Store *stores;
 	uint32_t nstores;
-	FlowPickFile *files; /* room for the store with the most SSTables */
+	/* of one store; room for all SSTables */
+	FlowPickFile *files;
+	uint8_t *drop; /* see expired.h */
+	uint32_t ndrop;
 } Survey;
 
 /* State lock held. */
@@ -136,6 +140,7 @@ survey_end(Survey *sv)
 	flowi_version_unref(sv->env, sv->db->dir, sv->version);
 	sv->env->free(sv->env, sv->stores);
 	sv->env->free(sv->env, sv->files);
+	sv->env->free(sv->env, sv->drop);
 }
 
 /* Pin the version, copy what there is of stores. */
@@ -176,10 +181,12 @@ survey_begin(FlowDb *db, Survey *sv)
 	st = survey_stores(sv);
 	if (st == FLOW_OK)
 	{
+		uint32_t n = FLOW_MAX(sv->version->nssts, 1);
+
 		sv->horizon = flowi_keep_horizon(sv->env, db->sh);
-		sv->files = sv->env->alloc(sv->env, FLOW_MAX(sv->version->nssts, 1) *
-												sizeof(*sv->files));
-		if (sv->files == NULL)
+		sv->files = sv->env->alloc(sv->env, n * sizeof(*sv->files));
+		sv->drop = sv->env->alloc(sv->env, n);
+		if (sv->files == NULL || sv->drop == NULL)
 			st = flowi_fail(FLOW_NOMEM, "out of memory");
 	}
 	if (st != FLOW_OK)
@@ -209,43 +216,6 @@ flowi_choose_stores(FlowDb *db, uint32_t **idsp, uint32_t *np)
 
 /* --------------------------------------------------------------- garbage */
 
-/* Does b hold records that are older than records of a at the same place? */
-static bool
-lies_below(const FlowSstInfo *a, const FlowSstInfo *b)
-{
-	return b->records > 0 && b->seq_min < a->seq_max &&
-		   a->ts_min <= b->ts_max && b->ts_min <= a->ts_max &&
-		   flowi_key_cmp(a->key_min, a->key_min_bytes, b->key_max,
-						 b->key_max_bytes) <= 0 &&
-		   flowi_key_cmp(b->key_min, b->key_min_bytes, a->key_max,
-						 a->key_max_bytes) <= 0;
-}
-
-/* What has expired to the last row at the horizon cannot come to light. */
-static bool
-hides_nothing(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
-{
-	for (uint32_t k = 0; k < n; k++)
-	{
-		if (k != i && ssts[k]->info.expire_max > horizon &&
-			lies_below(&ssts[i]->info, &ssts[k]->info))
-			return false;
-	}
-	return true;
-}
-
-bool
-flowi_gc_droppable(FlowSst *const *ssts, uint32_t n, uint32_t i,
-				   int64_t horizon)
-{
-	const FlowSstInfo *info = &ssts[i]->info;
-
-	return info->records > 0 && info->expire_max <= horizon &&
-		   info->tombstones == 0 && info->ntombs == 0 &&
-		   atomic_load(&ssts[i]->unsettled) == 0 &&
-		   hides_nothing(ssts, n, i, horizon);
-}
-
 /* Expired rows, if expiry is spread evenly; a file that was just rewritten
  * has none, whatever the spread. */
 static double
@@ -263,11 +233,10 @@ expired_share(const FlowSstInfo *info, int64_t horizon)
 
 /*
  * The share of ssts[i] that a merge of it alone leaves out.  Each part of it
- * is gone after such a merge, so nothing is rewritten for ever: what a merge
- * takes for older rows below (keep.h) is taken for such here, also when they
- * have expired; a collection removes these first.  An entry of
- * an aborted transaction stands for one row at least, and for metadata that
- * nothing else gives back.
+ * is gone after such a merge, so nothing is rewritten for ever: what hides
+ * something below, also by a tombstone that has made a collection wait
+ * (expired.h), counts for nothing.  An entry of an aborted transaction stands
+ * for one row at least, and for metadata that nothing else gives back.
  */
 static double
 garbage_of(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
@@ -279,11 +248,15 @@ garbage_of(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
 
 	if (atomic_load(&sst->unsettled) > 0)
 		return flowi_version_count_txns(sst, FLOW_TXN_ABORTED) / records;
-	if (info->records == 0 || flowi_gc_droppable(ssts, n, i, horizon))
-		return 0; /* to drop it is cheaper */
+	if (info->records == 0)
+		return 0;
 	share = FLOW_MAX((double) info->tombstones / (double) info->records,
 					 expired_share(info, horizon));
-	return share > 0 && hides_nothing(ssts, n, i, INT64_MIN) ? share : 0;
+	if (share == 0 ||
+		flowi_expired_hides(ssts, n, i,
+							info->tombstones > 0 ? INT64_MIN : horizon))
+		return 0;
+	return share;
 }
 
 /* ---------------------------------------------------------------- choose */
@@ -295,10 +268,15 @@ list_files(Survey *sv, uint32_t store_id, bool garbage, uint32_t *firstp)
 	uint32_t n = flowi_version_store(sv->version, store_id, firstp);
 	FlowSst *const *ssts = sv->version->sst + *firstp;
 
+	sv->ndrop =
+		garbage ? flowi_expired_mark(ssts, n, sv->horizon, sv->drop) : 0;
 	for (uint32_t i = 0; i < n; i++)
-		sv->files[i] = (FlowPickFile){
-			.info = &ssts[i]->info,
-			.garbage = garbage ? garbage_of(ssts, n, i, sv->horizon) : 0};
+		sv->files[i] =
+			(FlowPickFile){.info = &ssts[i]->info,
+						   /* to drop it is cheaper */
+						   .garbage = garbage && !sv->drop[i]
+										  ? garbage_of(ssts, n, i, sv->horizon)
+										  : 0};
 	return n;
 }
 
@@ -475,20 +453,6 @@ flowi_choose_manual(FlowDb *db, uint32_t store_id, FlowChoice *choice)
 
 /* -------------------------------------------------------------- anything */
 
-static bool
-any_droppable(const Survey *sv, uint32_t store_id)
-{
-	uint32_t first;
-	uint32_t n = flowi_version_store(sv->version, store_id, &first);
-
-	for (uint32_t i = 0; i < n; i++)
-	{
-		if (flowi_gc_droppable(sv->version->sst + first, n, i, sv->horizon))
-			return true;
-	}
-	return false;
-}
-
 FlowStatus
 flowi_choose_any(FlowDb *db, bool *anyp)
 {
@@ -507,7 +471,7 @@ flowi_choose_any(FlowDb *db, bool *anyp)
 			continue;
 		n = list_files(&sv, s->id, true, &first);
 		flowi_pick(&s->policy, sv.now, sv.files, n, &pick);
-		*anyp = pick.npicked > 0 || any_droppable(&sv, s->id);
+		*anyp = pick.npicked > 0 || sv.ndrop > 0;
 	}
 	survey_end(&sv);
 	return FLOW_OK;

@@ -54,12 +54,4 @@ extern void flowi_choice_free(FlowDb *db, FlowChoice *choice, int64_t retry_at);
 /* Would flowi_choose find anything, or flow_gc drop anything? */
 extern FlowStatus flowi_choose_any(FlowDb *db, bool *anyp) FLOW_MUST_CHECK;
 
-/*
- * flowi_gc_droppable
- *		May ssts[i] of the n SSTables of one store be dropped as it is: all
- *		records settled and expired at the horizon, hiding nothing?
- */
-extern bool flowi_gc_droppable(FlowSst *const *ssts, uint32_t n, uint32_t i,
-							   int64_t horizon);
-
 #endif /* FLOW_CHOOSE_H */

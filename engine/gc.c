@@ -1,17 +1,17 @@
 /*-------------------------------------------------------------------------
  * gc.c
- *	  Drop SSTables all of whose records have expired, or are hidden by a range
+ *	  Drop SSTables all of whose rows have expired, or are hidden by a range
  *	  tombstone in memory (cover.h).
  *
  * No file is read or written but the manifest, so this works on a full
- * disk.  A file with a tombstone, or with expired rows over older ones that
- * are not, is left to a merge: what it hides would come to light.
+ * disk.  A file that hides something is left to a merge (expired.h).
  *
  * Keeps: S5, S13.  Locks: L2, never during I/O.
  *-------------------------------------------------------------------------
  */
 #include "compact.h"
 #include "cover.h"
+#include "expired.h"
 #include "keep.h"
 
 #define CLAIM_TRIES 20 /* of flow_gc, while somebody merges the store */
@@ -24,30 +24,31 @@ typedef struct Gc
 	int64_t horizon;
 	bool patient;
 	FlowCover cover;
+	FlowBuf marks;	  /* a byte an SSTable of the store */
 	uint64_t expired; /* of the purged ones */
 	uint64_t purged;
 } Gc;
 
-/* The droppable ones of a store into drop, which has room; busy is set, or v
- * is pinned.  drop may be NULL: just whether there are any. */
-static uint32_t
-find_droppable(const Gc *gc, const FlowVersion *v, uint32_t store_id,
-			   FlowSst **drop)
+/* Mark the droppable ones of a store; busy is set, or v is pinned.  How many
+ * there are. */
+static FlowStatus
+mark_droppable(Gc *gc, const FlowVersion *v, uint32_t store_id, uint32_t *np)
 {
 	uint32_t first;
 	uint32_t n = flowi_version_store(v, store_id, &first);
-	uint32_t found = 0;
 
-	for (uint32_t i = 0; i < n && (drop || found == 0); i++)
+	gc->marks.len = 0;
+	FLOW_TRY(flowi_buf_reserve(&gc->marks, n));
+	*np = flowi_expired_mark(v->sst + first, n, gc->horizon, gc->marks.data);
+	for (uint32_t i = 0; i < n; i++)
 	{
-		if (!flowi_gc_droppable(v->sst + first, n, i, gc->horizon) &&
+		if (gc->marks.data[i] ||
 			!flowi_cover_hides(&gc->cover, v->sst[first + i]))
 			continue;
-		if (drop)
-			drop[found] = v->sst[first + i];
-		found++;
+		gc->marks.data[i] = 1;
+		(*np)++;
 	}
-	return found;
+	return FLOW_OK;
 }
 
 /*
@@ -63,25 +64,32 @@ drop_files(Gc *gc, uint32_t store_id)
 		gc->env->alloc(gc->env, FLOW_MAX(v->nssts, 1) * sizeof(FlowSst *));
 	uint64_t records = 0;
 	uint64_t expired = 0;
-	uint32_t n;
+	uint32_t first, nfound;
+	uint32_t n = flowi_version_store(v, store_id, &first);
+	uint32_t ndrop = 0;
 	FlowStatus st = FLOW_OK;
 
 	if (drop == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
-	n = find_droppable(gc, v, store_id, drop);
+	FLOW_GOTO(mark_droppable(gc, v, store_id, &nfound));
 	for (uint32_t i = 0; i < n; i++)
 	{
-		records += drop[i]->info.records;
-		/* a tombstone that hides it stays where it is */
-		if (flowi_cover_hides(&gc->cover, drop[i]))
+		FlowSst *sst = v->sst[first + i];
+
+		if (!gc->marks.data[i])
 			continue;
-		expired += drop[i]->info.records;
-		flowi_keep_gone(gc->db->sh, drop[i]->info.seq_max);
+		drop[ndrop++] = sst;
+		records += sst->info.records;
+		/* a tombstone that hides it stays where it is */
+		if (flowi_cover_hides(&gc->cover, sst))
+			continue;
+		expired += sst->info.records - sst->info.tombstones;
+		flowi_keep_gone(gc->db->sh, sst->info.seq_max);
 	}
-	if (n > 0)
+	if (ndrop > 0)
 	{
 		FLOW_GOTO(flowi_version_repair(gc->db));
-		FLOW_GOTO(flowi_version_replace(gc->db, NULL, 0, drop, n));
+		FLOW_GOTO(flowi_version_replace(gc->db, NULL, 0, drop, ndrop));
 		gc->purged += records;
 		gc->expired += expired;
 	}
@@ -152,10 +160,12 @@ collect_all(Gc *gc, const FlowVersion *v)
 		 i += flowi_version_store(v, v->sst[i]->info.store_id, &first))
 	{
 		uint32_t store_id = v->sst[i]->info.store_id;
+		uint32_t n;
 
 		FLOW_TRY(gc->env->poll(gc->env));
 		FLOW_TRY(flowi_cover_store(&gc->cover, store_id));
-		if (find_droppable(gc, v, store_id, NULL) > 0)
+		FLOW_TRY(mark_droppable(gc, v, store_id, &n));
+		if (n > 0)
 			FLOW_TRY(collect_store(gc, store_id));
 	}
 	return FLOW_OK;
@@ -169,6 +179,7 @@ flowi_gc(FlowDb *db, bool patient, uint64_t *purgedp)
 	FlowVersion *v;
 	FlowStatus st;
 
+	flowi_buf_init(&gc.marks, db->env);
 	gc.horizon = flowi_keep_horizon(gc.env, sh);
 	gc.env->lock_acquire(gc.env, &sh->state_lock, FLOW_LOCK_SHARED);
 	v = flowi_version_pin(sh);
@@ -177,6 +188,7 @@ flowi_gc(FlowDb *db, bool patient, uint64_t *purgedp)
 	if (st == FLOW_OK)
 		st = collect_all(&gc, v);
 	flowi_cover_end(&gc.cover);
+	flowi_buf_free(&gc.marks);
 	flowi_version_unref(gc.env, db->dir, v);
 	if (gc.purged > 0 || patient)
 	{

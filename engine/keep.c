@@ -37,11 +37,16 @@ flowi_keep_free(FlowKeeper *k)
 
 /* ---------------------------------------------------------------- below */
 
-/* May info's file have an older version of rec's identity? */
+/*
+ * May info's file have an older version of rec's identity that rec has to
+ * hide?  What is older than an expired row and has expired too needs nobody to
+ * hide it; what was deleted does, or a clock that is set back would show it.
+ */
 static bool
-may_hold(const FlowSstInfo *info, const FlowRec *rec)
+may_hold(const FlowKeeper *k, const FlowSstInfo *info, const FlowRec *rec)
 {
 	return info->records > 0 && info->seq_min < rec->seq &&
+		   (rec->op == FLOW_DELETE || info->expire_max > k->horizon) &&
 		   info->ts_min <= rec->ts && rec->ts <= info->ts_max &&
 		   flowi_key_cmp(info->key_min, info->key_min_bytes, rec->key,
 						 rec->key_bytes) <= 0 &&
@@ -53,11 +58,11 @@ may_hold(const FlowSstInfo *info, const FlowRec *rec)
 static bool
 hides_below(FlowKeeper *k, const FlowRec *rec)
 {
-	if (k->hint < k->nbelow && may_hold(&k->below[k->hint]->info, rec))
+	if (k->hint < k->nbelow && may_hold(k, &k->below[k->hint]->info, rec))
 		return true;
 	for (uint32_t i = 0; i < k->nbelow; i++)
 	{
-		if (may_hold(&k->below[i]->info, rec))
+		if (may_hold(k, &k->below[i]->info, rec))
 		{
 			k->hint = i;
 			return true;

@@ -7,8 +7,8 @@
  *	 K2	a version goes when a newer one of its identity, or a range tombstone
  *		over it, is settled;
  *	 K3	a settled tombstone, and a settled row that expired at or before the
- *		horizon, goes when nothing older that it hides can lie below; else the
- *		expired row stays as a tombstone;
+ *		horizon, goes when nothing older that it hides can lie below, of the
+ *		row nothing that lives at the horizon; else it stays as a tombstone;
  *	 K4	of two equal versions (same identity and sequence, possible after a
  *		restored backup) one goes;
  *	 K5	a settled range tombstone goes when no SSTable below meets it.

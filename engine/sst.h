@@ -35,7 +35,8 @@ typedef enum FlowSstOrigin
  * but for the directory, in the file's own properties.  Pointers are the
  * producer's (writer, reader, manifest cursor).
  *
- * The bounds of keys, times and expiry are those of the records; without
+ * The bounds of keys and times are those of the records, those of expiry of the
+ * records that are no tombstones, both INT64_MIN when all are; without
  * records the keys are empty and ts_min > ts_max.  cover is the rectangle
  * around all range tombstones; without any it means nothing.  The sequence
  * range is that of both.

@@ -240,6 +240,8 @@ set_info(FlowSstWriter *w)
 	FlowSstInfo *info = &w->info;
 	bool any = info->records > 0;
 
+	if (any && info->tombstones == info->records)
+		w->bounds.expire_min = w->bounds.expire_max = INT64_MIN;
 	info->ts_min = w->bounds.ts_min;
 	info->ts_max = w->bounds.ts_max;
 	info->expire_min = w->bounds.expire_min;

@@ -357,13 +357,17 @@ note_key(FlowSstWriter *w, const FlowRec *rec)
 	return flowi_buf_append(&w->hashes, &hash, sizeof(hash));
 }
 
+/* A tombstone has nothing that could come to light until it expires. */
 static void
 widen_bounds(FlowBounds *b, const FlowRec *rec)
 {
 	b->ts_min = FLOW_MIN(b->ts_min, rec->ts);
 	b->ts_max = FLOW_MAX(b->ts_max, rec->ts);
-	b->expire_min = FLOW_MIN(b->expire_min, rec->expire_at);
-	b->expire_max = FLOW_MAX(b->expire_max, rec->expire_at);
+	if (rec->op != FLOW_DELETE)
+	{
+		b->expire_min = FLOW_MIN(b->expire_min, rec->expire_at);
+		b->expire_max = FLOW_MAX(b->expire_max, rec->expire_at);
+	}
 	b->seq_min = FLOW_MIN(b->seq_min, rec->seq);
 	b->seq_max = FLOW_MAX(b->seq_max, rec->seq);
 }

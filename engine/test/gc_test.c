@@ -144,7 +144,7 @@ test_flush_expired(void)
 	CHECK_OK(flow_flush(t.db, &report));
 	CHECK(report.sstables == 1);
 	CHECK(t.sh->version->sst[1]->info.tombstones == 1);
-	CHECK(t.sh->version->sst[1]->info.expire_max == FLOW_NEVER);
+	CHECK(t.sh->version->sst[1]->info.expire_max == INT64_MIN);
 	CHECK_TEXT(test_all(&t, s), "");
 	CHECK(stats_of(&t).records_expired == 2);
 	CHECK(stats_of(&t).last_flush_at > 0);
@@ -180,6 +180,73 @@ test_garbage_over_garbage(void)
 	CHECK(stats_of(&t).sstables == 1 && stats_of(&t).sstable_records == 40);
 	test_close(&t);
 	check_passed("garbage over garbage comes to an end");
+}
+
+/*
+ * Files of a stream overlap a little, and merges do not go by age: their
+ * sequences do too.  When a file began to expire before its neighbour did, it
+ * has tombstones over it.  They must not keep each other for ever.
+ */
+static void
+test_neighbours(void)
+{
+	TestDb t;
+	uint32_t s;
+	uint64_t purged;
+
+	open_db(&t, &s);
+	for (int64_t ts = 0; ts < 20; ts++)
+		test_put_expiring(&t, s, "k", ts, "x", 1000 + ts);
+	flush(&t);
+	/* the upper file: tombstones where the lower lives, rows that expire */
+	horizon = 500;
+	for (int64_t ts = 15; ts < 40; ts++)
+		test_put_expiring(&t, s, "k", ts, "y", ts < 20 ? 500 : 1000 + ts);
+	flush(&t);
+	CHECK(t.sh->version->nssts == 2);
+	CHECK(t.sh->version->sst[1]->info.tombstones == 5);
+	CHECK(t.sh->version->sst[1]->info.expire_max == 1039);
+
+	/* the lower one has expired, what is over it has not: it goes alone */
+	horizon = 1019;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 20 && t.sh->version->nssts == 1);
+	CHECK(stats_of(&t).records_expired == 25);
+	/* and then the upper one, tombstones and all */
+	horizon = 1039;
+	CHECK(flow_wants_maintenance(t.db));
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 25 && t.sh->version->nssts == 0);
+	test_close(&t);
+	check_passed("tombstones of expired rows keep nothing");
+}
+
+/* A file with tombstones goes together with what they hide, or not at all. */
+static void
+test_deleted_and_expired(void)
+{
+	TestDb t;
+	uint32_t s;
+	uint64_t purged;
+
+	open_db(&t, &s);
+	horizon = 5;
+	test_put_expiring(&t, s, "a", 1, "x", 100);
+	test_put_expiring(&t, s, "c", 1, "x", 200);
+	flush(&t);
+	test_delete(&t, s, "a", 1);
+	test_put_expiring(&t, s, "b", 1, "x", 100);
+	flush(&t);
+	/* the deleted row has expired, but is there */
+	horizon = 100;
+	CHECK(!flow_wants_maintenance(t.db));
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0 && t.sh->version->nssts == 2);
+	horizon = 200;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 4 && t.sh->version->nssts == 0);
+	test_close(&t);
+	check_passed("tombstones go with what they hide");
 }
 
 /* What a range tombstone in memory hides as a whole goes without a flush. */
@@ -242,6 +309,8 @@ main(void)
 {
 	test_gc();
 	test_gc_beside_merges();
+	test_neighbours();
+	test_deleted_and_expired();
 	test_covered();
 	test_flush_expired();
 	test_garbage_over_garbage();

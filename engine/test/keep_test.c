@@ -54,6 +54,7 @@ file_of(const char *lo, const char *hi, int64_t ts_min, int64_t ts_max,
 							  .key_max_bytes = (uint32_t) strlen(hi),
 							  .ts_min = ts_min,
 							  .ts_max = ts_max,
+							  .expire_max = FLOW_NEVER,
 							  .seq_min = seq_min,
 							  .seq_max = seq_min}};
 }
@@ -137,11 +138,16 @@ test_nothing_here(void)
 	CHECK(judge(&k, PUT("c", 6, 8), FLOW_FATE_SETTLED) == FLOW_KEEP_DROP);
 	CHECK(judge(&k, DEL("y", 6, 9), FLOW_FATE_SETTLED) == FLOW_KEEP_WRITE);
 	CHECK(k.expired == 3);
+	/* what has expired below needs nobody who hides it, what was deleted does */
+	files[1].info.expire_max = HORIZON;
+	CHECK(judge(&k, OLD("d", 6, 9), FLOW_FATE_SETTLED) == FLOW_KEEP_DROP);
+	CHECK(judge(&k, DEL("d", 7, 9), FLOW_FATE_SETTLED) == FLOW_KEEP_WRITE);
+	CHECK(k.expired == 4);
 	/* not settled, or not yet expired */
 	CHECK(judge(&k, DEL("f", 1, 9), FLOW_FATE_OPEN) == FLOW_KEEP_WRITE);
 	CHECK(judge(&k, OLD("f", 1, 8), FLOW_FATE_OPEN) == FLOW_KEEP_WRITE);
 	CHECK(judge(&k, YOUNG("f", 1, 7), FLOW_FATE_SETTLED) == FLOW_KEEP_WRITE);
-	CHECK(k.expired == 3);
+	CHECK(k.expired == 4);
 	/* a file of range tombstones only has nothing to come to light */
 	files[0].info.records = 0;
 	CHECK(judge(&k, DEL("y", 7, 9), FLOW_FATE_SETTLED) == FLOW_KEEP_DROP);
@@ -400,6 +406,7 @@ make_below(const World *w, FlowSst *files, FlowSst **below)
 		info->seq_min = UINT64_MAX;
 		info->ts_min = INT64_MAX;
 		info->ts_max = INT64_MIN;
+		info->expire_max = INT64_MIN;
 		for (int i = 0; i < w->n; i++)
 		{
 			const Item *it = &w->item[i];
@@ -411,6 +418,9 @@ make_below(const World *w, FlowSst *files, FlowSst **below)
 				continue;
 			info->ts_min = FLOW_MIN(info->ts_min, it->rec.ts);
 			info->ts_max = FLOW_MAX(info->ts_max, it->rec.ts);
+			if (it->rec.op == FLOW_PUT)
+				info->expire_max =
+					FLOW_MAX(info->expire_max, it->rec.expire_at);
 			if (info->records == 0 || *it->rec.key < *info->key_min)
 				info->key_min = it->rec.key;
 			if (info->records == 0 || *it->rec.key > *info->key_max)

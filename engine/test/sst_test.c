@@ -25,8 +25,11 @@ check_info(const Rows *rows, const FlowSstInfo *info)
 	{
 		ts_min = FLOW_MIN(ts_min, rec->ts);
 		ts_max = FLOW_MAX(ts_max, rec->ts);
-		expire_min = FLOW_MIN(expire_min, rec->expire_at);
-		expire_max = FLOW_MAX(expire_max, rec->expire_at);
+		if (rec->op == FLOW_PUT)
+		{
+			expire_min = FLOW_MIN(expire_min, rec->expire_at);
+			expire_max = FLOW_MAX(expire_max, rec->expire_at);
+		}
 		seq_min = FLOW_MIN(seq_min, rec->seq);
 		seq_max = FLOW_MAX(seq_max, rec->seq);
 		tombs += rec->op == FLOW_DELETE;
@@ -35,6 +38,8 @@ check_info(const Rows *rows, const FlowSstInfo *info)
 			rec == first || flowi_key_cmp(rec->key, rec->key_bytes, rec[-1].key,
 										  rec[-1].key_bytes) != 0;
 	}
+	if (tombs == rows->n)
+		expire_min = expire_max = INT64_MIN;
 	CHECK(stat(path, &sb) == 0);
 	CHECK(info->id == ID && info->store_id == STORE && info->level == 2 &&
 		  info->origin == FLOW_SST_MERGED && info->ntombs == 0);
