@@ -179,6 +179,13 @@ struct FlowEnv
 	 * now.  CORRUPT: the host has forgotten it. --- */
 	FlowStatus (*txn_outcome)(FlowEnv *env, uint64_t xid, FlowTxnState *statep);
 
+	/* --- rows of columns: the shape that a store's blob describes, in
+	 * columns a block of env->alloc, which the caller frees.  Of the values of
+	 * a row no more is taken for granted: one that is of another shape is kept
+	 * as it is.  NOTFOUND, or a NULL function: the values are no such rows. --- */
+	FlowStatus (*store_shape)(FlowEnv *env, const void *blob, size_t blob_bytes,
+							  FlowShape *shape);
+
 	/* --- expiry and files that are of no use any more ---
 	 * expire_horizon: no reader will ever judge expiry at an earlier time,
 	 * once shared state of db says that records were purged up to the time

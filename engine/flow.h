@@ -401,6 +401,88 @@ extern FlowStatus flow_store_drop_unless(FlowDb *db, uint32_t store_id,
 extern void flow_drop_committed(FlowDb *db, uint64_t xid);
 extern FlowStatus flow_drop_step(FlowDb *db) FLOW_MUST_CHECK;
 
+/* ---------------------------------------------------------------- columns */
+
+/*
+ * Values may be rows of columns, in the bytes of doc/FORMAT.md "Value: a row
+ * of value columns".  A host that writes such rows tells their shape
+ * (FlowEnv.store_shape); SSTables then keep each column on its own, and scans
+ * give the columns that are asked for.  Numbers are stored on disk.
+ */
+typedef enum FlowColumnKind
+{
+	FLOW_COLUMN_INT = 1,	/* signed, little-endian, 1, 2, 4 or 8 bytes */
+	FLOW_COLUMN_FLOAT = 2,	/* IEEE 754, little-endian, 4 or 8 bytes */
+	FLOW_COLUMN_FIXED = 3,	/* bytes of one length */
+	FLOW_COLUMN_PACKED = 4, /* bytes of varying length, a short header if it
+							 * fits */
+	FLOW_COLUMN_PLAIN = 5,	/* the same, never a short header */
+	FLOW_COLUMN_STRING = 6	/* the same, without a header but its length */
+} FlowColumnKind;
+
+typedef struct FlowColumn
+{
+	FlowColumnKind kind;
+	uint32_t bytes; /* INT, FLOAT; FIXED: 1 .. 32767; of the others 0 */
+	/* readers only: the value, as in a row, of rows that are older than the
+	 * column; NULL: they have NULL */
+	const uint8_t *missing;
+	uint32_t missing_bytes;
+} FlowColumn;
+
+/* The columns of a store's rows, in their order. */
+typedef struct FlowShape
+{
+	uint32_t ncolumns;
+	const FlowColumn *columns;
+} FlowShape;
+
+#define FLOW_MAX_COLUMNS 32767u
+
+/*
+ * One column of a vector of rows.  Of INT and FLOAT num is set: the number, or
+ * the bits of the float (of one of 4 bytes sign-extended from 32 bits), so
+ * that it is what a by-value Datum is.  Of the other kinds ptr and bytes: the
+ * value as it stands in a row, its header included.  Of a NULL num is 0, ptr
+ * NULL.
+ */
+typedef struct FlowColumnVector
+{
+	int64_t *num;
+	const uint8_t **ptr;
+	uint32_t *bytes;
+	uint8_t *null; /* one a row: 1 if it is NULL */
+	bool any_null; /* false: null is all 0 */
+} FlowColumnVector;
+
+/*
+ * A condition on a value column: rows for which it is not true are left out,
+ * as SQL's WHERE does.  Only of INT and FLOAT columns, but for the last two.
+ * INT compares as signed numbers.  FLOAT as PostgreSQL's float8: NaN equals
+ * itself and is greater than all else, -0 equals 0; the values are the bits of
+ * doubles, whatever the column's width.
+ */
+typedef enum FlowFilterOp
+{
+	FLOW_FILTER_LT = 1, /* as btree strategies are numbered */
+	FLOW_FILTER_LE = 2,
+	FLOW_FILTER_EQ = 3,
+	FLOW_FILTER_GE = 4,
+	FLOW_FILTER_GT = 5,
+	FLOW_FILTER_NE = 6,
+	FLOW_FILTER_IN = 7, /* equals one of the values */
+	FLOW_FILTER_NULL = 8,
+	FLOW_FILTER_NOT_NULL = 9
+} FlowFilterOp;
+
+typedef struct FlowFilter
+{
+	uint32_t column; /* which of the spec's columns */
+	FlowFilterOp op;
+	uint32_t nvalues;	   /* IN: rising, any number; NULL, NOT_NULL: 0 */
+	const int64_t *values; /* borrowed until the scan is closed */
+} FlowFilter;
+
 /* ---------------------------------------------------------------- writing */
 
 typedef enum FlowOp
@@ -625,8 +707,18 @@ typedef struct FlowScanSpec
 	uint32_t store_id;
 	FlowKeyBound key_lo, key_hi;
 	FlowTimeBound ts_lo, ts_hi;
-	bool reverse;		   /* key, then ts, both descending */
-	bool keys_only;		   /* values are not wanted: value pointers are NULL */
+	bool reverse;	/* key, then ts, both descending */
+	bool keys_only; /* values are not wanted: value pointers are NULL */
+	/*
+	 * With columns, rows come as vectors of these value columns, and value
+	 * pointers are NULL; keys_only is not looked at.  A value that is not a row
+	 * of that shape is CORRUPT.  All of it is borrowed until the scan is closed.
+	 */
+	const FlowShape *shape;
+	const uint32_t *columns; /* numbers in the shape, rising */
+	uint32_t ncolumns;		 /* 0: values as they are */
+	const FlowFilter *filters;
+	uint32_t nfilters;
 	uint64_t limit;		   /* rows, 0 = no limit */
 	int64_t now;		   /* expiry is judged at this time; INT64_MIN: never */
 	FlowVisibleFn visible; /* NULL: only xid 0 and SETTLED are visible */
@@ -677,6 +769,7 @@ struct FlowVector
 	int64_t expire_at[FLOW_VECTOR_ROWS];
 	const uint8_t *value[FLOW_VECTOR_ROWS];
 	uint32_t value_bytes[FLOW_VECTOR_ROWS];
+	const FlowColumnVector *columns; /* one a column of the spec, or NULL */
 };
 
 typedef struct FlowScanStats
