@@ -6,7 +6,7 @@
 #   make check-full          and what takes hours, or chroots: see scripts/check-full
 #   make dist | deb          for PGXN; a Debian package
 #   make golden VERSION=...  samples of what this version writes, at a release
-#   make bench               measure against a heap table (long)
+#   make bench               measure against a heap table (long); bench/tsbs and bench/growth go on
 #   make soak                full write load for SOAK_MINUTES=60: is all of it flat?
 #
 # WERROR=1        warnings are errors
