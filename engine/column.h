@@ -13,7 +13,18 @@
 #define FLOW_COLUMN_H
 
 #include "codec.h"
-#include "coding.h"
+#include "column_num.h"
+
+#define FLOW_COLUMN_MAX_ROWS (1u << 20)
+
+/* Encodings; a format. */
+#define FLOW_CHUNK_NULLS 0		/* nothing but NULLs */
+#define FLOW_CHUNK_ONE 1		/* one value for all that are not NULL */
+#define FLOW_CHUNK_NUMBERS 2	/* INT */
+#define FLOW_CHUNK_DECIMALS 3	/* FLOAT: numbers over a power of ten */
+#define FLOW_CHUNK_BITS 4		/* FLOAT: its bits as numbers */
+#define FLOW_CHUNK_DICTIONARY 5 /* others: different values, and which */
+#define FLOW_CHUNK_PLAIN 6		/* others: back to back */
 
 /* What a writer keeps from chunk to chunk; embed it. */
 typedef struct FlowColumnWriter
@@ -21,6 +32,7 @@ typedef struct FlowColumnWriter
 	FlowCodec *codec;	 /* borrowed */
 	FlowCompression how; /* of what no encoding has made small */
 	int level;
+	FlowNumWriter num;
 	FlowBuf scratch[4];
 } FlowColumnWriter;
 
@@ -32,7 +44,8 @@ extern void flowi_column_writer_free(FlowColumnWriter *w);
 /*
  * flowi_column_write
  *		The n values of v, a column of that kind, as a chunk behind out.  n is
- *		1 .. 2^20.
+ *		1 .. 2^20.  Numbers and pointers of NULLs are not looked at; v->null
+ *		may be NULL when v->any_null is false.
  */
 extern FlowStatus flowi_column_write(FlowColumnWriter *w, const FlowColumn *col,
 									 const FlowColumnVector *v, uint32_t n,
@@ -44,7 +57,7 @@ typedef struct FlowColumnStats
 	uint32_t nulls;
 	bool has_bounds;  /* INT and FLOAT with a value that is not NULL */
 	int64_t min, max; /* INT: numbers.  FLOAT: bits of doubles, in the order of
-					   * FlowFilter */
+					   * FlowFilter; NaN is 0x7ff8000000000000 */
 } FlowColumnStats;
 
 /* A chunk that is open; embed it.  It keeps its memory for the next one. */
@@ -54,18 +67,37 @@ typedef struct FlowColumnReader
 	FlowCodec *codec; /* borrowed */
 	FlowColumn col;
 	uint32_t n;
-	const uint8_t *chunk; /* borrowed until the next open */
-	size_t bytes;
 	FlowColumnStats stats;
 	uint8_t encoding;
-	FlowBuf raw;	 /* what a codec has made of it */
-	FlowBuf scratch; /* decoded as a whole, where parts cannot be */
-	struct
-	{
-		const uint8_t *nulls; /* bitmap, or NULL */
-		const uint8_t *p, *end;
-		uint64_t u[8]; /* as the encoding needs it */
-	} at;
+
+	/* NULLs, unless all are or none is */
+	const uint8_t *nulls;				 /* bitmap; NULL: not made yet */
+	uint32_t null_runs;					 /* or 0 */
+	const uint8_t *null_ends, *null_end; /* sequence of their ends */
+
+	FlowNumReader num; /* NUMBERS, DECIMALS, BITS; DICTIONARY: entries;
+						* PLAIN: ends, unless all have one length */
+	int64_t one;	   /* ONE of numbers */
+
+	/* FLOAT */
+	unsigned exponent;		  /* DECIMALS */
+	unsigned shift;			  /* BITS */
+	uint32_t npatches;		  /* DECIMALS */
+	const uint8_t *positions; /* of the patches, 4 bytes each */
+	const uint8_t *patches;
+
+	/* the other kinds */
+	const uint8_t *heap; /* values, as stored; of ONE the value */
+	size_t heap_bytes;
+	size_t raw_bytes; /* of the heap */
+	uint8_t heap_codec;
+	bool ready;						/* raw, table: made */
+	uint32_t nentries;				/* DICTIONARY */
+	const uint8_t *ends, *ends_end; /* DICTIONARY: of the entries */
+	FlowBuf raw;					/* what a codec has made of the heap */
+	FlowBuf table;					/* DICTIONARY: ends of the entries */
+	FlowBuf runs;					/* of num */
+	FlowBuf bitmap;					/* nulls, made of runs */
 } FlowColumnReader;
 
 extern void flowi_column_reader_init(FlowColumnReader *r, FlowEnv *env,
@@ -76,10 +108,11 @@ extern void flowi_column_reader_free(FlowColumnReader *r);
  * flowi_column_open
  *		Look at a chunk of n values of that kind; decodes nothing yet.
  * flowi_column_read
- *		Values first .. first + count - 1 into v, from number at on.  Pointers
- *		are the reader's or the chunk's, until the next open.  v->any_null is
- *		only ever set.
- * Both: CORRUPT, without an error record, when the bytes are no such chunk.
+ *		Values first .. first + count - 1 into v, from number at on; count >= 1.
+ *		Pointers are the reader's or the chunk's, until the next open.  v->null
+ *		is set of each; v->any_null is only ever set.
+ * Both: CORRUPT, without an error record, when the bytes are no such chunk;
+ * after that of flowi_column_read what it had to set is anything.
  */
 extern FlowStatus flowi_column_open(FlowColumnReader *r, const FlowColumn *col,
 									uint32_t n, const uint8_t *chunk,

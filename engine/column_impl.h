@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ * column_impl.h
+ *	  What the files of column.h share.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOW_COLUMN_IMPL_H
+#define FLOW_COLUMN_IMPL_H
+
+#include "column.h"
+
+/* Flags of a chunk's first byte. */
+#define FLOW_CHUNK_BITMAP 0x10	  /* of NULLs */
+#define FLOW_CHUNK_NULL_RUNS 0x20 /* ends of runs of them */
+
+#define FLOW_CHUNK_ALL_NULL 0xff /* never stored */
+
+#define FLOW_NAN_BITS INT64_C(0x7ff8000000000000)
+
+static inline double
+flowi_double(int64_t bits)
+{
+	double d;
+
+	memcpy(&d, &bits, sizeof(d));
+	return d;
+}
+
+static inline int64_t
+flowi_double_bits(double d)
+{
+	int64_t bits;
+
+	memcpy(&bits, &d, sizeof(bits));
+	return bits;
+}
+
+/* As vectors have it: sign-extended. */
+static inline int64_t
+flowi_float_bits(float f)
+{
+	int32_t bits;
+
+	memcpy(&bits, &f, sizeof(bits));
+	return bits;
+}
+
+static inline double
+flowi_float(int64_t num)
+{
+	int32_t bits = (int32_t) num;
+	float f;
+
+	memcpy(&f, &bits, sizeof(f));
+	return (double) f;
+}
+
+/* The double that a number of a FLOAT column of so many bytes is. */
+static inline double
+flowi_column_double(int64_t num, uint32_t bytes)
+{
+	return bytes == 4 ? flowi_float(num) : flowi_double(num);
+}
+
+static inline bool
+flowi_column_is_null(const FlowColumnVector *v, uint32_t i)
+{
+	return v->any_null && v->null[i];
+}
+
+static inline bool
+flowi_column_is_number(const FlowColumn *col)
+{
+	return col->kind == FLOW_COLUMN_INT || col->kind == FLOW_COLUMN_FLOAT;
+}
+
+/*
+ * flowi_null_write
+ *		What tells the NULLs, behind out, and the flag that tells of it;
+ *		ALL_NULL: nothing more is needed.
+ * flowi_null_open, flowi_null_read
+ *		The same from *pp on, which is moved behind it; as flowi_column_read.
+ */
+extern FlowStatus flowi_null_write(FlowColumnWriter *w,
+								   const FlowColumnVector *v, uint32_t n,
+								   uint8_t *flagsp,
+								   FlowBuf *out) FLOW_MUST_CHECK;
+extern bool flowi_null_open(FlowColumnReader *r, uint8_t flags,
+							const uint8_t **pp, const uint8_t *end);
+extern FlowStatus flowi_null_read(FlowColumnReader *r, uint32_t first,
+								  uint32_t count, FlowColumnVector *v,
+								  uint32_t at) FLOW_MUST_CHECK;
+
+/*
+ * flowi_float_write, flowi_bytes_write
+ *		What stands behind the NULLs of a chunk that is not ONE, behind out,
+ *		and its encoding.
+ * flowi_float_put_one
+ *		The one value of a FLOAT column, behind out.
+ */
+extern FlowStatus flowi_float_write(FlowColumnWriter *w, const FlowColumn *col,
+									const FlowColumnVector *v, uint32_t n,
+									uint8_t *encodingp,
+									FlowBuf *out) FLOW_MUST_CHECK;
+extern FlowStatus flowi_float_put_one(int64_t num, uint32_t bytes,
+									  FlowBuf *out) FLOW_MUST_CHECK;
+extern FlowStatus flowi_bytes_write(FlowColumnWriter *w, const FlowColumn *col,
+									const FlowColumnVector *v, uint32_t n,
+									uint8_t *encodingp,
+									FlowBuf *out) FLOW_MUST_CHECK;
+
+/*
+ * flowi_float_open, flowi_bytes_open
+ *		The same, from p to end, of an encoding that the header of the chunk
+ *		tells, ONE included: sets r->stats but for the NULLs.
+ * flowi_float_convert
+ *		What has been read of r->num, numbers first .. first + count - 1,
+ *		becomes numbers of the column.
+ * flowi_bytes_read
+ *		As flowi_column_read; v->null is set.
+ */
+extern FlowStatus flowi_float_open(FlowColumnReader *r, const uint8_t *p,
+								   const uint8_t *end) FLOW_MUST_CHECK;
+extern void flowi_float_convert(const FlowColumnReader *r, uint32_t first,
+								uint32_t count, int64_t *num);
+extern FlowStatus flowi_bytes_open(FlowColumnReader *r, const uint8_t *p,
+								   const uint8_t *end) FLOW_MUST_CHECK;
+extern FlowStatus flowi_bytes_read(FlowColumnReader *r, uint32_t first,
+								   uint32_t count, FlowColumnVector *v,
+								   uint32_t at) FLOW_MUST_CHECK;
+
+#endif /* FLOW_COLUMN_IMPL_H */
