@@ -47,6 +47,9 @@ extern FlowStatus flowi_fail(FlowStatus st, const char *fmt, ...)
 extern FlowStatus flowi_fail_errno(int err_no, const char *fmt, ...)
 	FLOW_PRINTF(2, 3);
 
+/* The same for the bytes of a row; what: constant text, "it is too short". */
+extern FlowStatus flowi_fail_row(FlowStatus st, const char *what);
+
 /* Put back the record of before something whose failure nobody is told of. */
 extern void flowi_error_restore(const FlowError *error);
 

@@ -182,7 +182,8 @@ struct FlowEnv
 	/* --- rows of columns: the shape that a store's blob describes, in
 	 * columns a block of env->alloc, which the caller frees.  Of the values of
 	 * a row no more is taken for granted: one that is of another shape is kept
-	 * as it is.  NOTFOUND, or a NULL function: the values are no such rows. --- */
+	 * as it is.  NOTFOUND, or a NULL function: the values are no such rows;
+	 * NOMEM, without an error record. --- */
 	FlowStatus (*store_shape)(FlowEnv *env, const void *blob, size_t blob_bytes,
 							  FlowShape *shape);
 

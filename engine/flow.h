@@ -56,6 +56,8 @@ typedef struct FlowError
 {
 	FlowStatus status;
 	int err_no;		   /* errno of the failed call, or 0 */
+	const char *row;   /* CORRUPT or MISMATCH of a row of columns: what is wrong
+						* with its bytes; constant text, else NULL */
 	char message[512]; /* "could not read file ...: ..." */
 } FlowError;
 
@@ -712,10 +714,13 @@ typedef struct FlowScanSpec
 	/*
 	 * With columns, rows come as vectors of these value columns, and value
 	 * pointers are NULL; keys_only is not looked at.  A value that is not a row
-	 * of that shape is CORRUPT.  All of it is borrowed until the scan is closed.
+	 * of that shape is CORRUPT, one of a newer version than this build knows is
+	 * MISMATCH.  All of it is borrowed until the scan is closed.  The shape is
+	 * the reader's own: of 8 bytes it may call FLOAT what the writer called INT
+	 * and the other way round, which are the same bits; likewise of 4 bytes.
 	 */
 	const FlowShape *shape;
-	const uint32_t *columns; /* numbers in the shape, rising */
+	const uint32_t *columns; /* numbers in the shape, each above the last */
 	uint32_t ncolumns;		 /* 0: values as they are */
 	const FlowFilter *filters;
 	uint32_t nfilters;
@@ -769,7 +774,8 @@ struct FlowVector
 	int64_t expire_at[FLOW_VECTOR_ROWS];
 	const uint8_t *value[FLOW_VECTOR_ROWS];
 	uint32_t value_bytes[FLOW_VECTOR_ROWS];
-	const FlowColumnVector *columns; /* one a column of the spec, or NULL */
+	const FlowColumnVector *columns; /* one a column of the spec, in its order;
+									  * NULL: the spec has none */
 };
 
 typedef struct FlowScanStats
@@ -811,7 +817,8 @@ extern void flow_scan_close(FlowScan *scan); /* NULL is fine */
 /*
  * flow_scan_row
  *		The same, row by row: *rowp is the next one, memory of the scan until
- *		the next call; value is NULL for keys_only.  The first rows cost
+ *		the next call; value is NULL for keys_only, and with columns, which are
+ *		not given here.  The first rows cost
  *		little: the scan fills small vectors first.  FLOW_END as above.  Not to
  *		be mixed with flow_scan_next.
  */

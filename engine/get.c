@@ -292,7 +292,9 @@ look_up_row(Lookup *l)
 	FlowRec by;
 	bool hidden;
 	bool dead;
+	uint32_t want = 1;
 
+	FLOW_TRY(flowi_scan_columns_room(l->s, &want));
 	FLOW_TRY(look_up(l));
 	dead = !l->found || flowi_scan_dead(l->s, &l->rec);
 	if (!l->found || (dead && l->s->spec.info == NULL))

@@ -138,6 +138,7 @@ free_scan(FlowScan *s)
 	flowi_buf_free(&s->origin_key);
 	flowi_merge_free(&s->merge);
 	flowi_tombs_free(&s->tombs);
+	flowi_scan_columns_free(s);
 	if (s->db)
 		flowi_pins_free(s->db, &s->pins);
 	env->free(env, s->ssts);
@@ -192,7 +193,9 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s->rows_used = 0;
 	s->fill_bytes = 0;
 	set_time_bounds(s);
-	st = set_key_bounds(s);
+	st = flowi_scan_columns_set(s);
+	if (st == FLOW_OK)
+		st = set_key_bounds(s);
 	if (st != FLOW_OK)
 	{
 		free_scan(s);
@@ -243,6 +246,7 @@ flow_scan_close(FlowScan *s)
 	flowi_judge_end(db->sh, &s->judge);
 	if (s->tombs.n > TOMBS_KEEP)
 		flowi_tombs_free(&s->tombs);
+	flowi_scan_columns_trim(s);
 	*(s->prev ? &s->prev->next : &db->scans) = s->next;
 	if (s->next)
 		s->next->prev = s->prev;
@@ -338,6 +342,8 @@ flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec)
 	size_t value_bytes = s->spec.keys_only ? 0 : rec->value_bytes;
 	uint8_t *p;
 
+	if (s->spec.ncolumns > 0)
+		FLOW_TRY(flowi_scan_pick(s, rec));
 	FLOW_TRY(flowi_scan_room(s, key_bytes + value_bytes, &p));
 	if (s->row_key == NULL)
 	{
@@ -569,6 +575,7 @@ take_version(FlowScan *s, uint32_t want)
 static FlowStatus
 fill(FlowScan *s, uint32_t want)
 {
+	FLOW_TRY(flowi_scan_columns_room(s, &want));
 	FLOW_TRY(flowi_source_begin(s));
 	while (s->vec.nrows < want && s->fill_bytes < FLOW_FILL_BYTES)
 		FLOW_TRY(take_version(s, want));

@@ -10,6 +10,7 @@
 #include "merge.h"
 #include "pins.h"
 #include "readers.h"
+#include "row.h"
 #include "sst.h"
 
 #define FLOW_FILL_BYTES ((size_t) 2 << 20) /* of rows that end a fill */
@@ -39,6 +40,20 @@ typedef struct FlowRowBlock
 	size_t cap;
 	uint8_t data[];
 } FlowRowBlock;
+
+/* The columns of a scan (scan_columns.c). */
+typedef struct FlowScanColumns
+{
+	FlowRowPicker picker; /* of the spec's columns */
+	FlowRowPick *picks;	  /* the picker's */
+	uint32_t picks_cap;
+	FlowColumnVector *vectors; /* one a column, in mem; vec.columns */
+	uint32_t cap;			   /* rows that they have room for */
+	bool varying;			   /* some are not numbers */
+	size_t row_bytes;		   /* a row takes of mem */
+	void *mem;
+	size_t mem_bytes;
+} FlowScanColumns;
 
 struct FlowScan
 {
@@ -99,8 +114,9 @@ struct FlowScan
 	const uint8_t *row_key; /* copy of pos_key, NULL: not yet made */
 	FlowRowBlock *rows;
 	size_t rows_used;  /* of rows->data */
-	size_t fill_bytes; /* keys and values copied */
+	size_t fill_bytes; /* keys and values copied, and columns */
 	uint32_t row_at;   /* of vec, what flow_scan_row gives next */
+	FlowScanColumns columns;
 	FlowVector vec;
 
 	FlowScanStats stats;
@@ -129,6 +145,27 @@ extern FlowStatus flowi_scan_emit(FlowScan *s, FlowSourceKind kind,
 /* Room for n bytes of the current fill's rows. */
 extern FlowStatus flowi_scan_room(FlowScan *s, size_t n,
 								  uint8_t **pp) FLOW_MUST_CHECK;
+
+/*
+ * scan_columns.c; without columns in the spec the first three do nothing.
+ *		set: the spec is another one; INVALID: its columns break a rule.
+ *		room: a call begins that wants so many rows; *wantp: that get room.
+ *		trim: the scan is closed; give back much memory.
+ *		pick: the columns of rec, the row that emit puts into the vector next.
+ *		pick_run: of the first *np rows of run, behind those in the vector;
+ *		*np: how many of them the call may take.
+ *		All that puts columns into vectors sets null of each row, adds row_bytes
+ *		to fill_bytes for each, and leaves no pointer into a source.
+ */
+extern FlowStatus flowi_scan_columns_set(FlowScan *s) FLOW_MUST_CHECK;
+extern FlowStatus flowi_scan_columns_room(FlowScan *s,
+										  uint32_t *wantp) FLOW_MUST_CHECK;
+extern void flowi_scan_columns_trim(FlowScan *s);
+extern void flowi_scan_columns_free(FlowScan *s);
+extern FlowStatus flowi_scan_pick(FlowScan *s,
+								  const FlowRec *rec) FLOW_MUST_CHECK;
+extern FlowStatus flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run,
+									  uint32_t *np) FLOW_MUST_CHECK;
 
 /*
  * scan_run.c: the top's row was emitted.  Emit those behind it that need no

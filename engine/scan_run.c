@@ -5,7 +5,8 @@
  * Most of what is scanned stands so: a key's rows, one after the other, with
  * nothing of the other sources in between.  Once the merge has given the
  * first of them, how far they go is a matter of two comparisons a row, and
- * their values, which lie back to back, are copied in one piece.  Whatever is
+ * their values, which lie back to back, are copied in one piece, or their
+ * columns picked one after the other.  Whatever is
  * not plain (tombstones, expired rows, several versions, transactions that are
  * not settled, going backwards) ends the run and is left to scan.c.
  *
@@ -111,7 +112,9 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 	n = count_rows(s, &run, until, want - s->vec.nrows);
 	if (n == 0)
 		return FLOW_OK;
-	if (!s->spec.keys_only)
+	if (s->spec.ncolumns > 0)
+		FLOW_TRY(flowi_scan_pick_run(s, &run, &n));
+	else if (!s->spec.keys_only)
 	{
 		size_t bytes = run.value_off[n] - run.value_off[0];
 

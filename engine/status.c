@@ -105,6 +105,7 @@ record_error(FlowStatus st, int err_no, const char *fmt, va_list args)
 
 	fresh.status = st;
 	fresh.err_no = err_no;
+	fresh.row = NULL;
 	len = vsnprintf(fresh.message, sizeof(fresh.message), fmt, args);
 	if (len < 0)
 		len = snprintf(fresh.message, sizeof(fresh.message), "(bad message)");
@@ -128,6 +129,14 @@ flowi_fail(FlowStatus st, const char *fmt, ...)
 	va_start(args, fmt);
 	record_error(st, 0, fmt, args);
 	va_end(args);
+	return st;
+}
+
+FlowStatus
+flowi_fail_row(FlowStatus st, const char *what)
+{
+	st = flowi_fail(st, "a row cannot be read: %s", what);
+	last_error.row = what;
 	return st;
 }
 

@@ -82,7 +82,7 @@ read_all(Sample *s, FlowScan *scan)
 		st = flow_scan_next(scan, 0, &vec);
 		if (st == FLOW_INTERRUPTED)
 			continue;
-		flowdb_report(st);
+		flowdb_decoder_report(s->decoder, st);
 		if (st != FLOW_OK)
 			break;
 		for (uint32 row = 0; row < vec->nrows; row++)
@@ -103,6 +103,7 @@ sample_store(Sample *s, const FlowdbTable *table, FlowDb *db, uint32 store_id)
 						 .no_fill_cache = true};
 	FlowScan *volatile scan = NULL;
 
+	flowdb_decoder_want(s->decoder, &spec);
 	flowdb_announce_reader();
 	PG_TRY();
 	{

@@ -2,10 +2,10 @@
  * decode.c
  *	  Records to rows.
  *
- * The hot path of every scan.  A row is decoded in place where that is
- * possible: short varlena and unaligned types point into the scan's vector,
- * by-value types become Datums, and only the rest is copied, into a context
- * that is reset by the next row.  A key is decoded once for all rows of its
+ * The hot path of every scan.  The engine gives the wanted columns as vectors.
+ * By-value types are Datums there already; short varlena and unaligned types
+ * are used where they stand, and only the rest is copied, into a context that
+ * is reset by the next row.  A key is decoded once for all rows of its
  * series.  No byte is trusted: doc/FORMAT.md "Rows".
  *-------------------------------------------------------------------------
  */
@@ -13,20 +13,62 @@
 
 #include "access/sysattr.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "fdw.h"
+#include "flowdb_shmem.h"
+
+#include "../engine/row.h"
+
+/* A wanted value column. */
+struct FlowdbDecodeColumn
+{
+	const FlowdbValueColumn *col;
+	int attr; /* attnum - 1 */
+	bool number;
+};
+
+/* For rows that come as they are stored: vectors of one row. */
+struct FlowdbRawRow
+{
+	FlowRowPicker picker;
+	FlowColumnVector *vectors;
+};
+
+#define WANTED(attnum) \
+	bms_is_member((attnum) -FirstLowInvalidHeapAttributeNumber, wanted)
+
+/* The value columns that are wanted. */
+static void
+init_columns(FlowdbDecoder *dec, Bitmapset *wanted)
+{
+	const FlowdbLayout *layout = dec->layout;
+
+	flowdb_layout_shape(layout, &dec->shape);
+	dec->columns =
+		palloc(sizeof(FlowdbDecodeColumn) * (Size) (layout->ncolumns + 1));
+	dec->wanted = palloc(sizeof(uint32) * (Size) (layout->ncolumns + 1));
+	for (int i = 0; i < layout->ncolumns; i++)
+	{
+		const FlowdbValueColumn *col = &layout->columns[i];
+
+		if (col->attnum == 0 || !WANTED(col->attnum))
+			continue;
+		dec->columns[dec->nwanted] = (FlowdbDecodeColumn){
+			col, col->attnum - 1,
+			flowi_column_is_number(&dec->shape.columns[i])};
+		dec->wanted[dec->nwanted++] = (uint32) i;
+	}
+}
 
 FlowdbDecoder *
 flowdb_decoder_create(Relation rel, const FlowdbTable *table,
 					  const FlowdbLayout *layout, Bitmapset *wanted)
 {
 	FlowdbDecoder *dec = palloc0(sizeof(FlowdbDecoder));
-
-#define WANTED(attnum) \
-	bms_is_member((attnum) -FirstLowInvalidHeapAttributeNumber, wanted)
 
 	dec->relname = pstrdup(RelationGetRelationName(rel));
 	dec->table = table;
@@ -40,13 +82,9 @@ flowdb_decoder_create(Relation rel, const FlowdbTable *table,
 	dec->want_time = table->time_attnum != 0 && WANTED(table->time_attnum);
 	dec->want_expire =
 		table->expire_attnum != 0 && WANTED(table->expire_attnum);
-	dec->wanted = palloc(sizeof(int) * (layout->ncolumns + 1));
-	for (int i = 0; i < layout->ncolumns; i++)
-		if (layout->columns[i].attnum != 0 && WANTED(layout->columns[i].attnum))
-			dec->wanted[dec->nwanted++] = i;
+	init_columns(dec, wanted);
 	dec->row_cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "FlowDB row values", ALLOCSET_SMALL_SIZES);
-#undef WANTED
 	return dec;
 }
 
@@ -159,29 +197,6 @@ decode_key(FlowdbDecoder *dec, const uint8 *key, Size len)
 
 /* ------------------------------------------------------------------ values */
 
-static inline Datum
-load_byval(int16 len, const uint8 *p)
-{
-	int16 i2;
-	int32 i4;
-	Datum d;
-
-	switch (len)
-	{
-		case 1:
-			return CharGetDatum((char) *p);
-		case 2:
-			memcpy(&i2, p, sizeof(i2));
-			return Int16GetDatum(i2);
-		case 4:
-			memcpy(&i4, p, sizeof(i4));
-			return Int32GetDatum(i4);
-		default:
-			memcpy(&d, p, sizeof(d));
-			return d;
-	}
-}
-
 static void *
 copy_value(FlowdbDecoder *dec, Size header, const uint8 *p, Size len, Size tail)
 {
@@ -192,42 +207,31 @@ copy_value(FlowdbDecoder *dec, Size header, const uint8 *p, Size len, Size tail)
 	return copy;
 }
 
-/*
- * The value of a column of varying length at *pp; steps over it.  With make
- * false it is only stepped over.
- */
+/* A value of varying length, as it stands in a row. */
 static Datum
-load_varying(FlowdbDecoder *dec, const FlowdbValueColumn *col, const uint8 **pp,
-			 const uint8 *end, bool make)
+load_varying(FlowdbDecoder *dec, const FlowdbValueColumn *col, const uint8 *p,
+			 uint32 bytes)
 {
-	const uint8 *start = *pp;
-	const uint8 *p = start;
+	const uint8 *end = p + bytes;
 	uint32 len;
 	char *copy;
 
-	if (p >= end)
-		corrupt_row(dec, "a value is missing");
 	if (col->len == -1 && (*p & 1))
 	{
-		len = *p >> 1; /* with its header byte */
-		if (len < 1 || len > (Size) (end - p))
+		if ((uint32) (*p >> 1) != bytes) /* with its header byte */
 			corrupt_row(dec, "a value has a wrong length");
-		*pp = p + len;
-		if (!make || col->packed)
-			return PointerGetDatum(start);
+		if (col->packed)
+			return PointerGetDatum(p);
 		p++;
-		len--;
 	}
 	else
 	{
 		if (col->len == -1 && *p++ != 0)
 			corrupt_row(dec, "a value has a wrong header");
-		if (!flowdb_get_varint(&p, end, &len) || len > (Size) (end - p))
+		if (!flowdb_get_varint(&p, end, &len) || len != (Size) (end - p))
 			corrupt_row(dec, "a value has a wrong length");
-		*pp = p + len;
 	}
-	if (!make)
-		return (Datum) 0;
+	len = (uint32) (end - p);
 	if (col->len == -2)
 	{
 		copy = copy_value(dec, 0, p, len, 1);
@@ -240,134 +244,106 @@ load_varying(FlowdbDecoder *dec, const FlowdbValueColumn *col, const uint8 **pp,
 }
 
 static inline Datum
-load_fixed(FlowdbDecoder *dec, const FlowdbValueColumn *col, const uint8 *p)
+load_bytes(FlowdbDecoder *dec, const FlowdbValueColumn *col, const uint8 *p,
+		   uint32 bytes)
 {
-	if (col->byval)
-		return load_byval(col->len, p);
+	if (col->len < 0)
+		return load_varying(dec, col, p, bytes);
 	if (col->copy)
 		return PointerGetDatum(copy_value(dec, 0, p, (Size) col->len, 0));
 	return PointerGetDatum(p);
 }
 
-static inline bool
-is_null(const uint8 *nulls, int column)
-{
-	return nulls && (nulls[column / 8] & (1 << (column % 8)));
-}
-
-/* A row's header: number of columns, NULLs if any; returns what follows. */
-static inline const uint8 *
-row_header(const FlowdbDecoder *dec, const uint8 *p, const uint8 *end,
-		   int *ncolumnsp, const uint8 **nullsp)
-{
-	uint32 head;
-
-	if (unlikely(p<end && * p> FLOWDB_ROW_VERSION))
-		newer_row(dec);
-	if (p >= end || *p++ != FLOWDB_ROW_VERSION)
-		corrupt_row(dec, "its version is unknown");
-	if (!flowdb_get_varint(&p, end, &head) || head >> 1 > PG_INT16_MAX)
-		corrupt_row(dec, "its number of columns is wrong");
-	*ncolumnsp = (int) (head >> 1);
-	*nullsp = NULL;
-	if (head & 1)
-	{
-		*nullsp = p;
-		if ((*ncolumnsp + 7) / 8 > end - p)
-			corrupt_row(dec, "it ends in its header");
-		p += (*ncolumnsp + 7) / 8;
-	}
-	return p;
-}
-
-/* From column number from, which starts at p, to the start of number to. */
-static const uint8 *
-skip_columns(FlowdbDecoder *dec, const uint8 *p, const uint8 *end,
-			 const uint8 *nulls, int from, int to)
-{
-	const FlowdbValueColumn *columns = dec->layout->columns;
-
-	for (int c = from; c < to; c++)
-	{
-		if (is_null(nulls, c))
-			continue;
-		if (columns[c].len < 0)
-			(void) load_varying(dec, &columns[c], &p, end, false);
-		else if (columns[c].len > end - p)
-			corrupt_row(dec, "it is too short");
-		else
-			p += columns[c].len;
-	}
-	return p;
-}
-
-/* The value of a column that the row is older than; false: NULL. */
-static bool
-load_missing(FlowdbDecoder *dec, const FlowdbValueColumn *col, Datum *valuep)
-{
-	const uint8 *p = (const uint8 *) dec->layout + col->missing;
-
-	if (col->missing == 0)
-		return false;
-	*valuep = col->len < 0
-				  ? load_varying(dec, col, &p, p + col->missing_len, true)
-				  : load_fixed(dec, col, p);
-	return true;
-}
-
 /*
- * The wanted value columns of a row.  Columns at fixed offsets are loaded
- * directly; from the first other one on the row is walked.
+ * The wanted value columns of row number row of the vectors.  A vector's
+ * number is the Datum, but for one byte, of which C does not say whether it
+ * has a sign.
  */
 static void
-decode_values(FlowdbDecoder *dec, const uint8 *row, Size bytes, Datum *values,
-			  bool *isnull)
+decode_values(FlowdbDecoder *dec, const FlowColumnVector *vectors, uint32 row,
+			  Datum *values, bool *isnull)
 {
-	const uint8 *end = row + bytes;
-	const uint8 *nulls;
-	int ncolumns;
-	const uint8 *first = row_header(dec, row, end, &ncolumns, &nulls);
-	const uint8 *p = first;
-	int at = 0; /* number of the column that starts at p */
-
 	for (int w = 0; w < dec->nwanted; w++)
 	{
-		int c = dec->wanted[w];
-		const FlowdbValueColumn *col = &dec->layout->columns[c];
-		int a = col->attnum - 1;
+		const FlowdbDecodeColumn *c = &dec->columns[w];
+		const FlowColumnVector *v = &vectors[w];
+		int a = c->attr;
 
-		if (c >= ncolumns)
-		{
-			isnull[a] = !load_missing(dec, col, &values[a]);
-			continue;
-		}
-		isnull[a] = is_null(nulls, c);
-		if (isnull[a])
-			continue;
-		if (!nulls && col->offset >= 0)
-		{
-			if (col->offset > end - first)
-				corrupt_row(dec, "it is too short");
-			p = first + col->offset;
-		}
-		else
-			p = skip_columns(dec, p, end, nulls, at, c);
-		if (col->len < 0)
-			values[a] = load_varying(dec, col, &p, end, true);
-		else
-		{
-			if (col->len > end - p)
-				corrupt_row(dec, "it is too short");
-			values[a] = load_fixed(dec, col, p);
-			p += col->len;
-		}
-		at = c + 1;
+		isnull[a] = v->null[row] != 0;
+		if (c->number)
+			values[a] = c->col->len == 1 ? CharGetDatum((char) v->num[row])
+										 : (Datum) v->num[row];
+		else if (!isnull[a])
+			values[a] = load_bytes(dec, c->col, v->ptr[row], v->bytes[row]);
 	}
+}
+
+/* Vectors of one row for rows that come as they are stored. */
+static FlowdbRawRow *
+make_raw(FlowdbDecoder *dec)
+{
+	Size n = (Size) dec->nwanted;
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(dec));
+	FlowdbRawRow *raw = palloc0(sizeof(FlowdbRawRow));
+
+	raw->vectors = palloc0(sizeof(FlowColumnVector) * n);
+	flowdb_try(flowi_row_picker_set(&raw->picker, &dec->shape, dec->wanted,
+									(uint32) n,
+									palloc(sizeof(FlowRowPick) * n)));
+	for (Size w = 0; w < n; w++)
+	{
+		FlowColumnVector *v = &raw->vectors[w];
+
+		v->num = palloc(sizeof(int64));
+		v->ptr = palloc(sizeof(uint8 *));
+		v->bytes = palloc(sizeof(uint32));
+		v->null = palloc(sizeof(uint8));
+	}
+	MemoryContextSwitchTo(old);
+	return raw;
+}
+
+static const FlowColumnVector *
+raw_columns(FlowdbDecoder *dec, const uint8 *value, uint32 bytes)
+{
+	if (!dec->raw)
+		dec->raw = make_raw(dec);
+	flowdb_decoder_report(dec, flowi_row_pick(&dec->raw->picker, value, bytes,
+											  dec->raw->vectors, 0));
+	return dec->raw->vectors;
+}
+
+/* What a scan has to give for this decoder. */
+void
+flowdb_decoder_want(const FlowdbDecoder *dec, FlowScanSpec *spec)
+{
+	spec->keys_only = dec->nwanted == 0;
+	spec->shape = &dec->shape;
+	spec->columns = dec->wanted;
+	spec->ncolumns = (uint32) dec->nwanted;
+}
+
+/* flowdb_report of a scan for this decoder; of a row that cannot be read it
+ * tells where it stands. */
+void
+flowdb_decoder_report(const FlowdbDecoder *dec, FlowStatus st)
+{
+	const FlowError *err = flow_last_error();
+
+	if ((st == FLOW_CORRUPT || st == FLOW_MISMATCH) && err->status == st &&
+		err->row && !flowdb_error_is_kept())
+	{
+		if (st == FLOW_MISMATCH)
+			newer_row(dec);
+		corrupt_row(dec, err->row);
+	}
+	flowdb_report(st);
 }
 
 /*
  * flowdb_decode
  *		Row number row of vec into values and isnull, wanted columns only.
+ *		vec has the wanted columns, or values as they are stored.
  *
  * What is made here is valid until the next call, or until vec changes.
  */
@@ -404,7 +380,12 @@ flowdb_decode(FlowdbDecoder *dec, const FlowVector *vec, uint32 row,
 			flowdb_decode_expiry(vec->expire_at[row], table->expire_type);
 		isnull[table->expire_attnum - 1] = false;
 	}
-	if (dec->nwanted > 0)
-		decode_values(dec, vec->value[row], vec->value_bytes[row], values,
-					  isnull);
+	if (dec->nwanted == 0)
+		return;
+	if (vec->columns)
+		decode_values(dec, vec->columns, row, values, isnull);
+	else
+		decode_values(dec,
+					  raw_columns(dec, vec->value[row], vec->value_bytes[row]),
+					  0, values, isnull);
 }

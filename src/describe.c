@@ -16,13 +16,6 @@
 
 #include "describe.h"
 
-#define DESCRIPTION_VERSION 2
-
-/* Flags of a value column. */
-#define COLUMN_DROPPED 0x01
-#define COLUMN_DEAD 0x02
-#define COLUMN_MISSING 0x04
-
 /* A name in pg_type, pg_collation or pg_attribute is shorter. */
 #define NAME_MAX_BYTES (NAMEDATALEN - 1)
 
@@ -81,15 +74,22 @@ put_role(StringInfo buf, const FlowdbRoleColumn *col)
 	put_type(buf, &col->ref);
 }
 
+static uint8
+column_flags(const FlowdbStoreColumn *col)
+{
+	return (col->dropped ? FLOWDB_COLUMN_DROPPED : 0) |
+		   (col->dead ? FLOWDB_COLUMN_DEAD : 0) |
+		   (col->has_missing ? FLOWDB_COLUMN_MISSING : 0) |
+		   (col->ref.plain ? FLOWDB_COLUMN_PLAIN : 0) |
+		   (col->ref.real ? FLOWDB_COLUMN_REAL : 0);
+}
+
 static void
 put_column(StringInfo buf, const FlowdbStoreColumn *col)
 {
 	ListCell *lc;
 
-	appendStringInfoCharMacro(buf,
-							  (char) ((col->dropped ? COLUMN_DROPPED : 0) |
-									  (col->dead ? COLUMN_DEAD : 0) |
-									  (col->has_missing ? COLUMN_MISSING : 0)));
+	appendStringInfoCharMacro(buf, (char) column_flags(col));
 	put_string(buf, col->name);
 	put_type(buf, &col->ref);
 	put_number(buf, (uint32) col->attnum);
@@ -109,9 +109,13 @@ put_column(StringInfo buf, const FlowdbStoreColumn *col)
 void
 flowdb_describe_encode(const FlowdbDescription *desc, StringInfo buf)
 {
+	uint8 version = FLOWDB_DESCRIPTION_FIRST;
 	ListCell *lc;
 
-	appendStringInfoCharMacro(buf, DESCRIPTION_VERSION);
+	foreach (lc, desc->columns)
+		if (column_flags(lfirst(lc)) >= FLOWDB_COLUMN_PLAIN)
+			version = FLOWDB_DESCRIPTION_LAST;
+	appendStringInfoCharMacro(buf, (char) version);
 	put_xid(buf, desc->begin_xid);
 	put_string(buf, desc->table);
 	put_number(buf, (uint32) desc->nkeys);
@@ -130,6 +134,7 @@ typedef struct Reader
 {
 	const uint8 *p;
 	const uint8 *end;
+	uint8 version;
 } Reader;
 
 static bool
@@ -275,19 +280,21 @@ missing_ok(const FlowdbStoreColumn *col)
 static bool
 get_column(Reader *r, FlowdbStoreColumn *col)
 {
+	uint8 last = r->version > 2 ? FLOWDB_COLUMN_REAL : FLOWDB_COLUMN_MISSING;
 	uint8 flags;
 	uint32 attnum;
 
-	if (!get_byte(r, &flags) ||
-		flags > (COLUMN_DROPPED | COLUMN_DEAD | COLUMN_MISSING) ||
-		!get_name(r, &col->name) || !get_type(r, &col->ref) ||
-		!get_number(r, &attnum) || attnum > MaxAttrNumber ||
-		!get_xid(r, &col->add_xid) || !get_renames(r, col))
+	if (!get_byte(r, &flags) || flags >= 2 * last || !get_name(r, &col->name) ||
+		!get_type(r, &col->ref) || !get_number(r, &attnum) ||
+		attnum > MaxAttrNumber || !get_xid(r, &col->add_xid) ||
+		!get_renames(r, col))
 		return false;
 	col->attnum = (AttrNumber) attnum;
-	col->dropped = (flags & COLUMN_DROPPED) != 0;
-	col->dead = (flags & COLUMN_DEAD) != 0;
-	col->has_missing = (flags & COLUMN_MISSING) != 0;
+	col->dropped = (flags & FLOWDB_COLUMN_DROPPED) != 0;
+	col->dead = (flags & FLOWDB_COLUMN_DEAD) != 0;
+	col->has_missing = (flags & FLOWDB_COLUMN_MISSING) != 0;
+	col->ref.plain = (flags & FLOWDB_COLUMN_PLAIN) != 0;
+	col->ref.real = (flags & FLOWDB_COLUMN_REAL) != 0;
 	return !col->has_missing ||
 		   (get_bytes(r, &col->missing, &col->missing_len) && missing_ok(col));
 }
@@ -295,20 +302,20 @@ get_column(Reader *r, FlowdbStoreColumn *col)
 bool
 flowdb_describe_is_newer(const uint8 *bytes, Size len)
 {
-	return len > 0 && bytes[0] > DESCRIPTION_VERSION;
+	return len > 0 && bytes[0] > FLOWDB_DESCRIPTION_LAST;
 }
 
 bool
 flowdb_describe_decode(const uint8 *bytes, Size len, FlowdbDescription *desc)
 {
 	Reader r = {.p = bytes, .end = bytes + len};
-	uint8 version;
 	uint32 n;
 
 	memset(desc, 0, sizeof(*desc));
-	if (!get_byte(&r, &version) || version != DESCRIPTION_VERSION ||
-		!get_xid(&r, &desc->begin_xid) || !get_name(&r, &desc->table) ||
-		!get_number(&r, &n) || n == 0 || n > MaxAttrNumber)
+	if (!get_byte(&r, &r.version) || r.version < FLOWDB_DESCRIPTION_FIRST ||
+		r.version > FLOWDB_DESCRIPTION_LAST || !get_xid(&r, &desc->begin_xid) ||
+		!get_name(&r, &desc->table) || !get_number(&r, &n) || n == 0 ||
+		n > MaxAttrNumber)
 		return false;
 	desc->nkeys = (int) n;
 	desc->keys = palloc0(sizeof(FlowdbRoleColumn) * n);
@@ -332,6 +339,13 @@ flowdb_describe_decode(const uint8 *bytes, Size len, FlowdbDescription *desc)
 
 /* ------------------------------------------------------------------- types */
 
+bool
+flowdb_is_real(Oid type)
+{
+	type = getBaseType(type);
+	return type == FLOAT4OID || type == FLOAT8OID;
+}
+
 void
 flowdb_describe_type(Form_pg_attribute att, FlowdbTypeRef *ref)
 {
@@ -346,6 +360,10 @@ flowdb_describe_type(Form_pg_attribute att, FlowdbTypeRef *ref)
 	ref->len = att->attlen;
 	ref->byval = att->attbyval;
 	ref->align = att->attalign;
+	ref->plain = att->attlen == -1 && type->typstorage == TYPSTORAGE_PLAIN &&
+				 flowdb_type_kind(ref->oid, ref->len, false, false, false) !=
+					 FLOW_COLUMN_PLAIN;
+	ref->real = type->typtype == TYPTYPE_DOMAIN && flowdb_is_real(ref->oid);
 	ref->schema = get_namespace_name(type->typnamespace);
 	ref->name = pstrdup(NameStr(type->typname));
 	ref->coll_schema = "";

@@ -17,6 +17,18 @@
 
 #include "fdw.h"
 
+/* Version 3 has flags that 2 does not know; 2 is written where they are not
+ * needed. */
+#define FLOWDB_DESCRIPTION_FIRST 2
+#define FLOWDB_DESCRIPTION_LAST 3
+
+/* Flags of a value column. */
+#define FLOWDB_COLUMN_DROPPED 0x01
+#define FLOWDB_COLUMN_DEAD 0x02
+#define FLOWDB_COLUMN_MISSING 0x04
+#define FLOWDB_COLUMN_PLAIN 0x08 /* from version 3 on, as the next one */
+#define FLOWDB_COLUMN_REAL 0x10
+
 /* A column's type, with what is needed to tell it apart and to show it. */
 typedef struct FlowdbTypeRef
 {
@@ -25,6 +37,8 @@ typedef struct FlowdbTypeRef
 	int16 len; /* as in pg_type */
 	bool byval;
 	char align;
+	bool plain;	  /* varlena of storage "plain", but for types of the server */
+	bool real;	  /* a domain over float4 or float8 */
 	char *schema; /* and name, as they were when the column came */
 	char *name;
 	char *coll_schema; /* "": that of the type */
@@ -92,6 +106,8 @@ typedef struct FlowdbDescription
  *		back, so nothing in it counts.
  * flowdb_describe_type
  *		Fill in ref for an attribute.
+ * flowdb_is_real
+ *		float4, float8, or a domain over one of them?  Asks the catalogs.
  */
 extern void flowdb_describe_encode(const FlowdbDescription *desc,
 								   StringInfo buf);
@@ -101,5 +117,21 @@ extern bool flowdb_describe_decode(const uint8 *bytes, Size len,
 extern bool flowdb_describe_is_newer(const uint8 *bytes, Size len);
 extern bool flowdb_describe_resolve(FlowdbDescription *desc);
 extern void flowdb_describe_type(Form_pg_attribute att, FlowdbTypeRef *ref);
+extern bool flowdb_is_real(Oid type);
+
+/* -------------------------------------------------------------- in shape.c */
+
+/*
+ * flowdb_type_kind
+ *		What the engine is told of values of a type; plain and real as in
+ *		FlowdbTypeRef.
+ * flowdb_store_shape
+ *		FlowEnv.store_shape: the columns of a description, in any process, at
+ *		any moment: no catalogs, and nothing is thrown.
+ */
+extern FlowColumnKind flowdb_type_kind(Oid oid, int16 len, bool byval,
+									   bool plain, bool real);
+extern FlowStatus flowdb_store_shape(FlowEnv *env, const void *blob,
+									 size_t blob_bytes, FlowShape *shape);
 
 #endif /* FLOWDB_DESCRIBE_H */

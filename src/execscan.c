@@ -40,8 +40,8 @@ add_stats(FlowScanStats *sum, const FlowScanStats *s)
 	sum->cache_hits += s->cache_hits;
 }
 
-static void
-close_scan(FlowdbScanState *state)
+void
+flowdb_scan_close(FlowdbScanState *state)
 {
 	FlowScan *scan = state->scan;
 
@@ -56,7 +56,7 @@ close_scan(FlowdbScanState *state)
 static void
 scan_callback(void *arg)
 {
-	close_scan(arg);
+	flowdb_scan_close(arg);
 }
 
 /* What all scans of this node have read so far. */
@@ -123,23 +123,19 @@ init_quals(FlowdbScanState *state, ForeignScanState *node, ForeignScan *plan)
 }
 
 void
-flowdbBeginForeignScan(ForeignScanState *node, int eflags)
+flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node, Relation rel,
+				 int eflags)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
-	Relation rel = node->ss.ss_currentRelation;
 	int flags = linitial_int(list_nth(plan->fdw_private, FLOWDB_SCAN_FLAGS));
-	FlowdbScanState *state = palloc0(sizeof(FlowdbScanState));
-	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
-	node->fdw_state = state;
+	state->rel = rel;
 	state->table = flowdb_table_get(rel);
 	state->reverse = (flags & FLOWDB_SCAN_REVERSE) != 0;
 	state->wanted = wanted_columns(
 		list_nth(plan->fdw_private, FLOWDB_SCAN_WANTED),
 		(flags & FLOWDB_SCAN_ALL_COLUMNS) != 0, RelationGetDescr(rel)->natts);
 	init_quals(state, node, plan);
-	memset(slot->tts_isnull, true,
-		   sizeof(bool) * slot->tts_tupleDescriptor->natts);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	flowdb_refuse_serializable();
@@ -149,7 +145,20 @@ flowdbBeginForeignScan(ForeignScanState *node, int eflags)
 	state->callback.func = scan_callback;
 	state->callback.arg = state;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &state->callback);
-	flowdb_lock_begin(node, state);
+}
+
+void
+flowdbBeginForeignScan(ForeignScanState *node, int eflags)
+{
+	FlowdbScanState *state = palloc0(sizeof(FlowdbScanState));
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+
+	node->fdw_state = state;
+	flowdb_scan_init(state, node, node->ss.ss_currentRelation, eflags);
+	memset(slot->tts_isnull, true,
+		   sizeof(bool) * slot->tts_tupleDescriptor->natts);
+	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		flowdb_lock_begin(node, state);
 }
 
 /* ----------------------------------------------------------------- iterate */
@@ -158,13 +167,13 @@ flowdbBeginForeignScan(ForeignScanState *node, int eflags)
 static bool
 init_decoder(FlowdbScanState *state, ForeignScanState *node)
 {
-	Relation rel = node->ss.ss_currentRelation;
 	MemoryContext old = MemoryContextSwitchTo(node->ss.ps.state->es_query_cxt);
-	FlowdbLayout *layout = flowdb_layout_read(rel, state->table, state->db);
+	FlowdbLayout *layout =
+		flowdb_layout_read(state->rel, state->table, state->db);
 
 	if (layout->exists)
-		state->decoder =
-			flowdb_decoder_create(rel, state->table, layout, state->wanted);
+		state->decoder = flowdb_decoder_create(state->rel, state->table, layout,
+											   state->wanted);
 	else
 		pfree(layout);
 	MemoryContextSwitchTo(old);
@@ -203,7 +212,7 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 
 	state->started = true;
 	state->finished = true;
-	state->want = FIRST_ROWS;
+	state->want = state->all_rows ? FLOW_VECTOR_ROWS : FIRST_ROWS;
 	state->next = 0;
 	if (!state->decoder && !init_decoder(state, node))
 		return;
@@ -212,7 +221,7 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 	memset(spec, 0, sizeof(*spec));
 	spec->store_id = state->decoder->layout->store_id;
 	spec->reverse = state->reverse;
-	spec->keys_only = state->decoder->nwanted == 0;
+	flowdb_decoder_want(state->decoder, spec);
 	spec->now = flowdb_judge_now(state->db);
 	spec->visible = flowdb_visible;
 	spec->visible_arg = snapshot;
@@ -228,10 +237,13 @@ static void
 get_point(FlowdbScanState *state)
 {
 	const FlowScanSpec *spec = &state->spec;
+	FlowStatus st;
 
-	flowdb_try(flow_get(state->db, spec, spec->key_lo.key,
-						spec->key_lo.key_bytes, spec->ts_lo.ts, &state->scan,
-						&state->vec));
+	while ((st = flow_get(state->db, spec, spec->key_lo.key,
+						  spec->key_lo.key_bytes, spec->ts_lo.ts, &state->scan,
+						  &state->vec)) == FLOW_INTERRUPTED)
+		CHECK_FOR_INTERRUPTS();
+	flowdb_decoder_report(state->decoder, st);
 	state->single = true;
 }
 
@@ -264,7 +276,7 @@ next_vector(FlowdbScanState *state)
 	while ((st = flow_scan_next(state->scan, state->want, &state->vec)) ==
 		   FLOW_INTERRUPTED)
 		CHECK_FOR_INTERRUPTS();
-	flowdb_report(st);
+	flowdb_decoder_report(state->decoder, st);
 	if (st != FLOW_OK)
 		return false;
 	state->want = Min(state->want * GROWTH, FLOW_VECTOR_ROWS);
@@ -281,13 +293,25 @@ fill(FlowdbScanState *state)
 		state->next = 0;
 		if (next_vector(state))
 			return true;
-		close_scan(state);
+		flowdb_scan_close(state);
 		if (!open_range(state))
 		{
 			state->finished = true;
 			return false;
 		}
 	} while (!state->vec);
+	return true;
+}
+
+/* Rows from state->next on, at least one; false: there is none left. */
+bool
+flowdb_scan_vector(FlowdbScanState *state, ForeignScanState *node)
+{
+	if (!state->started)
+		start_scan(state, node);
+	while (!state->vec || state->next >= state->vec->nrows)
+		if (state->finished || !fill(state))
+			return false;
 	return true;
 }
 
@@ -299,11 +323,8 @@ flowdb_scan_next(ForeignScanState *node)
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
 	ExecClearTuple(slot);
-	if (!state->started)
-		start_scan(state, node);
-	while (!state->vec || state->next >= state->vec->nrows)
-		if (state->finished || !fill(state))
-			return false;
+	if (!flowdb_scan_vector(state, node))
+		return false;
 	flowdb_decode(state->decoder, state->vec, state->next++, slot->tts_values,
 				  slot->tts_isnull);
 	ExecStoreVirtualTuple(slot);
@@ -321,16 +342,22 @@ flowdbIterateForeignScan(ForeignScanState *node)
 
 /* Begin anew, with the present values of parameters that have changed. */
 void
+flowdb_scan_restart(FlowdbScanState *state, ForeignScanState *node)
+{
+	flowdb_scan_close(state);
+	if (node->ss.ps.chgParam != NULL)
+		state->ranges = NULL;
+	state->started = false;
+	state->finished = false;
+}
+
+void
 flowdbReScanForeignScan(ForeignScanState *node)
 {
 	FlowdbScanState *state = node->fdw_state;
 
 	flowdb_lock_end(state);
-	close_scan(state);
-	if (node->ss.ps.chgParam != NULL)
-		state->ranges = NULL;
-	state->started = false;
-	state->finished = false;
+	flowdb_scan_restart(state, node);
 }
 
 void
@@ -341,5 +368,5 @@ flowdbEndForeignScan(ForeignScanState *node)
 	if (!state)
 		return;
 	flowdb_lock_end(state);
-	close_scan(state);
+	flowdb_scan_close(state);
 }

@@ -181,9 +181,9 @@ typedef struct FlowdbValueColumn
 	AttrNumber attnum; /* in the relation; 0: only the store has it */
 	int16 len;		   /* as in pg_type */
 	bool byval;
-	bool packed;  /* varlena may keep a one-byte header */
-	bool copy;	  /* by reference and aligned: not usable in place */
-	int32 offset; /* from the first value, in rows without NULLs; -1: varies */
+	bool packed;	/* varlena may keep a one-byte header */
+	bool copy;		/* by reference and aligned: not usable in place */
+	bool real;		/* float4, float8, or a domain over one of them */
 	uint32 missing; /* rows without the column: from the layout's first byte on,
 					 * its value as in a row; 0: NULL */
 	uint32 missing_len;
@@ -211,6 +211,15 @@ extern FlowdbLayout *flowdb_layout_read(Relation rel, const FlowdbTable *table,
 										FlowDb *db);
 extern FlowdbLayout *flowdb_layout_write(Relation rel, const FlowdbTable *table,
 										 FlowDb *db);
+
+/* ------------------------------------------------------------- in shape.c */
+
+/*
+ * flowdb_layout_shape
+ *		The layout's columns as the engine reads them, palloc'd; borrows the
+ *		layout.
+ */
+extern void flowdb_layout_shape(const FlowdbLayout *layout, FlowShape *shape);
 
 /* --------------------------------------------------------- in dropstore.c */
 
@@ -248,6 +257,9 @@ typedef struct FlowdbEncoder
 	int64 expire_at;
 } FlowdbEncoder;
 
+typedef struct FlowdbDecodeColumn FlowdbDecodeColumn;
+typedef struct FlowdbRawRow FlowdbRawRow;
+
 /* Turns records into rows.  Lives in the memory context it was made in. */
 typedef struct FlowdbDecoder
 {
@@ -258,8 +270,11 @@ typedef struct FlowdbDecoder
 	bool want_time;
 	bool want_expire;
 	bool *want_keys; /* by key column */
-	int nwanted;	 /* value columns */
-	int *wanted;	 /* their numbers, rising */
+	FlowShape shape;
+	int nwanted;				 /* value columns */
+	uint32 *wanted;				 /* their numbers in the shape, rising */
+	FlowdbDecodeColumn *columns; /* the same, for decode.c */
+	FlowdbRawRow *raw;			 /* NULL: was not needed yet */
 
 	Datum *key_datums; /* of the last key, by key column */
 	char **key_rooms;  /* where those by reference stand; else NULL */
@@ -284,6 +299,8 @@ extern FlowdbDecoder *flowdb_decoder_create(Relation rel,
 											const FlowdbTable *table,
 											const FlowdbLayout *layout,
 											Bitmapset *wanted);
+extern void flowdb_decoder_want(const FlowdbDecoder *dec, FlowScanSpec *spec);
+extern void flowdb_decoder_report(const FlowdbDecoder *dec, FlowStatus st);
 extern void flowdb_decode(FlowdbDecoder *dec, const FlowVector *vec, uint32 row,
 						  Datum *values, bool *isnull);
 
@@ -453,6 +470,14 @@ extern ForeignScan *flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel,
 										 List *scan_clauses, Plan *outer_plan);
 extern bool flowdbIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
 											RangeTblEntry *rte);
+/*
+ * flowdb_plan_scan
+ *		A plan's fdw_private for a scan of the base relation: the members of
+ *		FlowdbScanPrivate.  wanted: attnums.  *exprsp: for fdw_exprs.
+ */
+extern List *flowdb_plan_scan(PlannerInfo *root, RelOptInfo *baserel,
+							  const FlowdbQuals *quals, List *wanted, int flags,
+							  List **exprsp);
 
 /* -------------------------------------------------------------- in cost.c */
 
@@ -504,11 +529,13 @@ typedef struct FlowdbScanLock FlowdbScanLock; /* execlock.c */
 /* State of one scan node; in ForeignScanState.fdw_state. */
 typedef struct FlowdbScanState
 {
+	Relation rel;
 	FlowdbTable *table;
 	FlowDb *db;
 	FlowdbDecoder *decoder; /* NULL until the store is known */
 	Bitmapset *wanted;
 	bool reverse;
+	bool all_rows; /* will be asked for: no small vectors first */
 
 	int nquals;
 	FlowdbScanQual *quals;
@@ -533,6 +560,25 @@ extern void flowdbBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *flowdbIterateForeignScan(ForeignScanState *node);
 extern void flowdbReScanForeignScan(ForeignScanState *node);
 extern void flowdbEndForeignScan(ForeignScanState *node);
+
+/*
+ * The scan as a source of vectors, for nodes of other kinds too: the plan's
+ * fdw_private begins with the members of FlowdbScanPrivate.
+ *
+ * flowdb_scan_init
+ *		Fill the zeroed state, but for locking; the scan is opened at the first
+ *		vector, and closed at its end or with the current memory context.
+ * flowdb_scan_vector
+ *		state->vec has rows from state->next on; the caller moves next on.
+ *		False: there is none left.
+ * flowdb_scan_restart, flowdb_scan_close
+ *		Begin anew (at a rescan); release what it holds.
+ */
+extern void flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node,
+							 Relation rel, int eflags);
+extern bool flowdb_scan_vector(FlowdbScanState *state, ForeignScanState *node);
+extern void flowdb_scan_restart(FlowdbScanState *state, ForeignScanState *node);
+extern void flowdb_scan_close(FlowdbScanState *state);
 /* What all scans of this node have read so far. */
 extern void flowdb_scan_stats(FlowdbScanState *state, FlowScanStats *stats);
 /* The next row into the node's slot; false: there is none. */

@@ -381,16 +381,13 @@ update_owned(Relation rel, const FlowdbTable *table, FlowdbDescription *desc)
 }
 
 static void
-fill_column(FlowdbValueColumn *vc, const FlowdbStoreColumn *col, int32 *offsetp)
+fill_column(FlowdbValueColumn *vc, const FlowdbStoreColumn *col)
 {
 	memset(vc, 0, sizeof(*vc));
 	vc->len = col->ref.len;
 	vc->byval = col->ref.byval;
 	vc->copy =
 		!col->ref.byval && col->ref.len > 0 && col->ref.align != TYPALIGN_CHAR;
-	vc->offset = *offsetp;
-	if (*offsetp >= 0)
-		*offsetp = col->ref.len > 0 ? *offsetp + col->ref.len : -1;
 }
 
 /* Two transactions cannot say both what older rows have in a new column. */
@@ -457,7 +454,6 @@ build_layout(Relation rel, const FlowdbDescription *desc, const int *numbers)
 		offsetof(FlowdbLayout, columns) + sizeof(FlowdbValueColumn) * ncolumns;
 	Size end = bytes;
 	FlowdbLayout *layout;
-	int32 offset = 0;
 	ListCell *lc;
 
 	foreach (lc, desc->columns)
@@ -466,7 +462,7 @@ build_layout(Relation rel, const FlowdbDescription *desc, const int *numbers)
 	layout->bytes = bytes;
 	layout->ncolumns = ncolumns;
 	for (int i = 0; i < ncolumns; i++)
-		fill_column(&layout->columns[i], list_nth(desc->columns, i), &offset);
+		fill_column(&layout->columns[i], list_nth(desc->columns, i));
 	for (int i = 0; i < tupdesc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(tupdesc, i);
@@ -480,6 +476,7 @@ build_layout(Relation rel, const FlowdbDescription *desc, const int *numbers)
 		vc->attnum = att->attnum;
 		vc->packed = att->attlen == -1 &&
 					 get_typstorage(att->atttypid) != TYPSTORAGE_PLAIN;
+		vc->real = flowdb_is_real(att->atttypid);
 		if (!col->has_missing)
 			continue;
 		vc->missing = (uint32) end;
@@ -523,7 +520,6 @@ flowdb_match_added(Relation rel, const FlowdbTable *table,
 	FlowdbStoreColumn *col;
 	FlowdbValueColumn vc;
 	StringInfoData buf;
-	int32 offset = 0;
 
 	if (number >= 0 && !table->owned)
 	{
@@ -550,7 +546,7 @@ flowdb_match_added(Relation rel, const FlowdbTable *table,
 	if (!added->has_missing)
 		return;
 	col = list_nth(desc->columns, number);
-	fill_column(&vc, col, &offset);
+	fill_column(&vc, col);
 	vc.attnum = att->attnum;
 	vc.packed =
 		att->attlen == -1 && get_typstorage(att->atttypid) != TYPSTORAGE_PLAIN;

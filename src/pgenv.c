@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "describe.h"
 #include "flowdb.h"
 #include "flowdb_shmem.h"
 
@@ -567,6 +568,7 @@ flowdb_env(void)
 	env->log_bound = flowdb_log_bound;
 	env->log_sync = flowdb_log_sync;
 	env->txn_outcome = flowdb_txn_outcome;
+	env->store_shape = flowdb_store_shape;
 	env->expire_horizon = flowdb_expire_horizon;
 	env->keep_files = flowdb_keep_files;
 	env->point = env_point;

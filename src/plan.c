@@ -370,6 +370,35 @@ is_reverse(const ForeignPath *path)
 	return intVal(linitial(path->fdw_private)) != 0;
 }
 
+List *
+flowdb_plan_scan(PlannerInfo *root, RelOptInfo *baserel,
+				 const FlowdbQuals *quals, List *wanted, int flags,
+				 List **exprsp)
+{
+	List *shape = NIL;
+	List *types = NIL;
+	List *arrays = NIL;
+	ListCell *lc;
+
+	*exprsp = NIL;
+	foreach (lc, quals->pushed)
+	{
+		const FlowdbQual *qual = lfirst(lc);
+
+		*exprsp = list_concat(*exprsp, qual->values);
+		shape = lappend_int(shape, qual->target);
+		shape = lappend_int(shape, (int) qual->op);
+		shape = lappend_int(shape, list_length(qual->values));
+		types = list_concat(types, qual->types);
+		arrays = list_concat(arrays, qual->arrays);
+	}
+	if (quals->collation_blocked)
+		flags |= FLOWDB_SCAN_COLLATION;
+	return lappend(
+		list_make5(wanted, shape, types, arrays, list_make1_int(flags)),
+		flowdb_plan_lock(root, baserel));
+}
+
 ForeignScan *
 flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 					 ForeignPath *best_path, List *tlist, List *scan_clauses,
@@ -377,40 +406,23 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 {
 	FlowdbRel *fr = baserel->fdw_private;
 	FlowdbQuals quals;
-	List *exprs = NIL;
 	List *recheck = NIL;
-	List *shape = NIL;
-	List *types = NIL;
-	List *arrays = NIL;
+	List *exprs;
 	List *wanted;
-	int flags = 0;
+	List *private;
 	bool all;
 	ListCell *lc;
 
 	flowdb_quals_split(root, baserel, fr->table, scan_clauses, &quals);
 	foreach (lc, quals.pushed)
-	{
-		FlowdbQual *qual = lfirst(lc);
-
-		exprs = list_concat(exprs, qual->values);
-		recheck = lappend(recheck, qual->rinfo->clause);
-		shape = lappend_int(shape, qual->target);
-		shape = lappend_int(shape, (int) qual->op);
-		shape = lappend_int(shape, list_length(qual->values));
-		types = list_concat(types, qual->types);
-		arrays = list_concat(arrays, qual->arrays);
-	}
+		recheck = lappend(recheck, ((FlowdbQual *) lfirst(lc))->rinfo->clause);
 	wanted = wanted_columns(baserel, &quals, &all);
-	if (is_reverse(best_path))
-		flags |= FLOWDB_SCAN_REVERSE;
-	if (quals.collation_blocked)
-		flags |= FLOWDB_SCAN_COLLATION;
-	if (all)
-		flags |= FLOWDB_SCAN_ALL_COLUMNS;
-	return make_foreignscan(
-		tlist, extract_actual_clauses(quals.local, false), baserel->relid,
-		exprs,
-		lappend(list_make5(wanted, shape, types, arrays, list_make1_int(flags)),
-				flowdb_plan_lock(root, baserel)),
-		NIL, recheck, outer_plan);
+	private =
+		flowdb_plan_scan(root, baserel, &quals, wanted,
+						 (is_reverse(best_path) ? FLOWDB_SCAN_REVERSE : 0) |
+							 (all ? FLOWDB_SCAN_ALL_COLUMNS : 0),
+						 &exprs);
+	return make_foreignscan(tlist, extract_actual_clauses(quals.local, false),
+							baserel->relid, exprs, private, NIL, recheck,
+							outer_plan);
 }

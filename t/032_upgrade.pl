@@ -282,7 +282,7 @@ my ($id) = map { unpack('x11 C', $_->[1]) }
   grep { $_->[0] == 0 && unpack('x8 C', $_->[1]) == 2 && index($_->[1], "journal\0") >= 0 } @records;
 my ($m2) = $node->safe_psql('postgres', "SELECT oid FROM pg_foreign_server WHERE srvname = 'm2'");
 $node->stop;
-end_with_record(0, unpack('H*', pack('L< L< C5 a8 C2', $dir =~ m{(\d+)-\d+$}, $m2, 2, 1, 0, $id, 7, 'journal', 1, 3)));
+end_with_record(0, unpack('H*', pack('L< L< C5 a8 C2', $dir =~ m{(\d+)-\d+$}, $m2, 2, 1, 0, $id, 7, 'journal', 1, 4)));
 restart_by_force($node);
 refused('m2', 'description', '');
 $node->stop;

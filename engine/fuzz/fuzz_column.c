@@ -9,7 +9,7 @@
  */
 #include "fuzz.h"
 
-#include "../test/columns.h"
+#include "../test/columndata.h"
 
 #define HEAD 4u
 #define MAX_ROWS 5000u /* more are opened only */

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "../env_posix.h"
-#include "columns.h"
+#include "columndata.h"
 
 #define ROUNDS 9
 #define CHUNKS 16 /* so that branches are not learnt by heart */

@@ -4,7 +4,7 @@
  *-------------------------------------------------------------------------
  */
 #include "../env_posix.h"
-#include "columns.h"
+#include "columndata.h"
 
 static FlowEnv *env;
 static FlowCodec codec;

@@ -1,349 +1,374 @@
 /*-------------------------------------------------------------------------
  * columns.h
- *	  Columns of many kinds of values for tests, seeds and measurements.
+ *	  Rows of columns made up, written and read the simple way: what the
+ *	  tests hold row.c, and scans of columns, against.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOW_TEST_COLUMNS_H
 #define FLOW_TEST_COLUMNS_H
 
-#include <math.h>
+#include <string.h>
 
-#include "../column.h"
+#include "../row.h"
 #include "check.h"
 
-typedef enum Shape
-{
-	SHAPE_SAME,		/* one value */
-	SHAPE_LINEAR,	/* i * step */
-	SHAPE_WALK,		/* normal steps, within 0 .. 100, as an integer */
-	SHAPE_WALK2,	/* the same with two decimals; of INT in hundredths */
-	SHAPE_JITTER,	/* i * step, and something */
-	SHAPE_GAPS,		/* the same step but for now and then */
-	SHAPE_STEPS,	/* holds for a while */
-	SHAPE_SMALL,	/* 0 .. 9 */
-	SHAPE_OUTLIERS, /* small, now and then large */
-	SHAPE_WIDTH,	/* random, of some number of bits */
-	SHAPE_EXTREMES, /* least, greatest, 0, .. */
-	SHAPE_RANDOM,	/* any bits */
-	SHAPE_REAL,		/* FLOAT: a walk with all digits */
-	SHAPE_DECIMAL,	/* FLOAT: some number of decimals; some misfits */
-	SHAPE_NSHAPES
-} Shape;
+#define COLUMNS_MAX 40
+#define COLUMNS_ROW_MAX 16384 /* bytes of a row that is made up */
 
-typedef enum Nulls
+/* A value without its header. */
+typedef struct ColumnsValue
 {
-	NULLS_NONE,
-	NULLS_ALL,
-	NULLS_FEW,
-	NULLS_HALF,
-	NULLS_MOST,
-	NULLS_RUNS,
-	NULLS_NNULLS
-} Nulls;
+	bool null;
+	uint32_t bytes;
+	const uint8_t *p;
+} ColumnsValue;
 
-/* A column of values; memory of malloc. */
-typedef struct Column
+static inline size_t
+columns_put_varint(uint8_t *p, uint32_t v)
 {
-	FlowColumn col;
-	FlowColumnVector v;
+	size_t n = 0;
+
+	for (; v > 127; v /= 128)
+		p[n++] = (uint8_t) (v % 128 + 128);
+	p[n++] = (uint8_t) v;
+	return n;
+}
+
+static inline size_t
+columns_put_value(const FlowColumn *col, const ColumnsValue *v, uint8_t *p)
+{
+	size_t n = 0;
+
+	if (col->kind == FLOW_COLUMN_PACKED && v->bytes <= 126)
+		p[n++] = (uint8_t) (2 * (v->bytes + 1) + 1);
+	else if (col->kind == FLOW_COLUMN_PACKED || col->kind == FLOW_COLUMN_PLAIN)
+	{
+		p[n++] = 0;
+		n += columns_put_varint(p + n, v->bytes);
+	}
+	else if (col->kind == FLOW_COLUMN_STRING)
+		n += columns_put_varint(p + n, v->bytes);
+	if (v->bytes > 0)
+		memcpy(p + n, v->p, v->bytes);
+	return n + v->bytes;
+}
+
+/* The row of n values, as doc/FORMAT.md has it; its length. */
+static inline size_t
+columns_put_row(const FlowShape *shape, const ColumnsValue *values, uint32_t n,
+				uint8_t *row)
+{
+	bool nulls = false;
+	size_t at = 0;
+
+	for (uint32_t c = 0; c < n; c++)
+		nulls |= values[c].null;
+	row[at++] = 1;
+	at += columns_put_varint(row + at, 2 * n + nulls);
+	for (uint32_t c = 0; nulls && c < n; c++)
+	{
+		if (c % 8 == 0)
+			row[at++] = 0;
+		row[at - 1] |= (uint8_t) (values[c].null << c % 8);
+	}
+	for (uint32_t c = 0; c < n; c++)
+		if (!values[c].null)
+			at += columns_put_value(&shape->columns[c], &values[c], row + at);
+	return at;
+}
+
+/* 0: it is cut or too long. */
+static inline size_t
+columns_get_varint(const uint8_t *p, size_t bytes, uint32_t *vp)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < bytes && i < 5; i++)
+	{
+		v |= (uint64_t) (p[i] & 127) << 7 * i;
+		if (p[i] < 128)
+		{
+			*vp = (uint32_t) v;
+			return v <= UINT32_MAX ? i + 1 : 0;
+		}
+	}
+	return 0;
+}
+
+/* The value at p, as readers take it; its whole length, 0: it is none. */
+static inline size_t
+columns_get_value(const FlowColumn *col, const uint8_t *p, size_t bytes,
+				  ColumnsValue *v)
+{
+	bool headed =
+		col->kind == FLOW_COLUMN_PACKED || col->kind == FLOW_COLUMN_PLAIN;
+	size_t header;
+
+	*v = (ColumnsValue){.null = false, .bytes = col->bytes};
+	if (bytes == 0)
+		return 0;
+	if (!headed && col->kind != FLOW_COLUMN_STRING)
+		header = 0;
+	else if (headed && p[0] % 2 == 1)
+	{
+		if (p[0] == 1)
+			return 0;
+		v->bytes = p[0] / 2 - 1;
+		header = 1;
+	}
+	else if (headed && p[0] != 0)
+		return 0;
+	else
+	{
+		header = columns_get_varint(p + headed, bytes - headed, &v->bytes);
+		if (header == 0)
+			return 0;
+		header += headed;
+	}
+	if (v->bytes > bytes - header)
+		return 0;
+	v->p = p + header;
+	return header + v->bytes;
+}
+
+/* A row behind its header. */
+typedef struct ColumnsRow
+{
 	uint32_t n;
-	uint8_t *heap;
-} Column;
+	const uint8_t *nulls;
+	const uint8_t *first;
+	size_t bytes;
+} ColumnsRow;
 
-static inline void
-vector_alloc(FlowColumnVector *v, uint32_t n)
+static inline bool
+columns_get_head(const uint8_t *row, size_t bytes, ColumnsRow *r)
 {
-	v->num = calloc(n, sizeof(*v->num));
-	v->ptr = calloc(n, sizeof(*v->ptr));
-	v->bytes = calloc(n, sizeof(*v->bytes));
-	v->null = calloc(n, 1);
-	v->any_null = false;
-	CHECK(v->num && v->ptr && v->bytes && v->null);
-}
+	uint32_t head;
+	size_t at, n;
 
-static inline void
-vector_free(FlowColumnVector *v)
-{
-	free(v->num);
-	free(v->ptr);
-	free(v->bytes);
-	free(v->null);
-}
-
-static inline void
-column_free(Column *c)
-{
-	vector_free(&c->v);
-	free(c->heap);
-}
-
-/* About normal, of variance 1. */
-static inline double
-columns_normal(CheckRandom *r)
-{
-	double sum = 0;
-
-	for (int i = 0; i < 12; i++)
-		sum += (double) (check_random(r) >> 11) / 9007199254740992.0;
-	return sum - 6;
-}
-
-static inline int64_t
-columns_double(double d)
-{
-	int64_t bits;
-
-	memcpy(&bits, &d, sizeof(bits));
-	return bits;
-}
-
-static inline int64_t
-columns_float(float f)
-{
-	int32_t bits;
-
-	memcpy(&bits, &f, sizeof(bits));
-	return bits;
-}
-
-/* What a number of the column is as a double; only FLOAT. */
-static inline double
-columns_value(const FlowColumn *col, int64_t num)
-{
-	double d;
-	float f;
-	int32_t bits = (int32_t) num;
-
-	memcpy(&d, &num, sizeof(d));
-	memcpy(&f, &bits, sizeof(f));
-	return col->bytes == 4 ? (double) f : d;
-}
-
-/* An integer as an INT or FLOAT column has it. */
-static inline int64_t
-columns_number(const FlowColumn *col, int64_t x, double scale)
-{
-	if (col->kind == FLOW_COLUMN_FLOAT)
-		return col->bytes == 4 ? columns_float((float) ((double) x / scale))
-							   : columns_double((double) x / scale);
-	switch (col->bytes)
+	if (bytes == 0 || row[0] != 1)
+		return false;
+	at = 1;
+	n = columns_get_varint(row + at, bytes - at, &head);
+	at += n;
+	if (n == 0 || head / 2 > 32767)
+		return false;
+	r->n = head / 2;
+	r->nulls = head % 2 ? row + at : NULL;
+	if (r->nulls != NULL)
 	{
-		case 1:
-			return (int8_t) x;
-		case 2:
-			return (int16_t) x;
-		case 4:
-			return (int32_t) x;
-		default:
-			return x;
+		if ((r->n + 7) / 8 > bytes - at)
+			return false;
+		at += (r->n + 7) / 8;
+	}
+	r->first = row + at;
+	r->bytes = bytes - at;
+	return true;
+}
+
+/*
+ * Value of column want of a row into *v, *pp where it stands with its header,
+ * *lenp how long; what the row lacks is the column's missing value.  False: it
+ * is no row as far as that column.
+ */
+static inline bool
+columns_get(const FlowShape *shape, const uint8_t *row, size_t bytes,
+			uint32_t want, ColumnsValue *v, const uint8_t **pp, size_t *lenp)
+{
+	const FlowColumn *col = &shape->columns[want];
+	ColumnsRow r;
+	size_t at = 0;
+
+	if (!columns_get_head(row, bytes, &r))
+		return false;
+	*pp = NULL;
+	*lenp = 0;
+	*v = (ColumnsValue){.null = true};
+	if (want >= r.n && col->missing != NULL)
+	{
+		*pp = col->missing;
+		*lenp = columns_get_value(col, col->missing, col->missing_bytes, v);
+		CHECK(*lenp == col->missing_bytes);
+	}
+	for (uint32_t c = 0; want < r.n && c <= want; c++)
+	{
+		size_t len;
+
+		*v = (ColumnsValue){.null = true};
+		*lenp = 0;
+		if (r.nulls && (r.nulls[c / 8] >> c % 8) % 2 == 1)
+			continue;
+		len = columns_get_value(&shape->columns[c], r.first + at, r.bytes - at,
+								v);
+		if (len == 0)
+			return false;
+		*pp = r.first + at;
+		*lenp = len;
+		at += len;
+	}
+	return true;
+}
+
+/* Does number at of v have what the row has in the column? */
+static inline void
+columns_check(const FlowShape *shape, const uint8_t *row, size_t bytes,
+			  uint32_t column, const FlowColumnVector *v, uint32_t at)
+{
+	const FlowColumn *col = &shape->columns[column];
+	bool number = flowi_column_is_number(col);
+	ColumnsValue value;
+	const uint8_t *p;
+	size_t len;
+
+	CHECK(columns_get(shape, row, bytes, column, &value, &p, &len));
+	CHECK(v->null[at] == value.null);
+	CHECK(v->any_null || !value.null);
+	CHECK((v->num != NULL) == number && (v->ptr != NULL) == !number &&
+		  (v->bytes != NULL) == !number);
+	if (!number)
+	{
+		CHECK(v->bytes[at] == len && (v->ptr[at] == NULL) == value.null);
+		CHECK(len == 0 || memcmp(v->ptr[at], p, len) == 0);
+	}
+	else if (value.null)
+		CHECK(v->num[at] == 0);
+	else
+	{
+		uint64_t bits = value.p[value.bytes - 1] >= 128 ? UINT64_MAX : 0;
+
+		for (uint32_t i = value.bytes; i-- > 0;)
+			bits = bits << 8 | value.p[i];
+		CHECK(v->num[at] == (int64_t) bits);
 	}
 }
 
-static inline int64_t
-columns_extreme(const FlowColumn *col, CheckRandom *r)
+/* ------------------------------------------------------------- made up */
+
+typedef struct ColumnsShape
 {
-	static const uint64_t floats[] = {
-		0, /* 0, -0, infinities, NaNs, denormals, the greatest */
-		UINT64_C(0x8000000000000000),
-		UINT64_C(0x7ff0000000000000),
-		UINT64_C(0xfff0000000000000),
-		UINT64_C(0x7ff8000000000000),
-		UINT64_C(0xfff8000000000001),
-		UINT64_C(0x7ff4dead0000beef),
-		1,
-		UINT64_C(0x800fffffffffffff),
-		UINT64_C(0x7fefffffffffffff)};
-	static const uint32_t floats4[] = {
-		0,			0x80000000, 0x7f800000, 0xff800000, 0x7fc00000,
-		0xffc00001, 0x7fa0beef, 1,			0x807fffff, 0x7f7fffff};
-	static const int64_t ints[] = {0,  INT64_MIN, INT64_MAX,	INT64_MIN + 1,
-								   -1, 1,		  INT32_MIN,	INT32_MAX,
-								   7,  INT16_MIN, INT64_MAX - 1};
-
-	if (col->kind == FLOW_COLUMN_FLOAT && col->bytes == 8)
-		return (int64_t) floats[check_below(r, 10)];
-	if (col->kind == FLOW_COLUMN_FLOAT)
-		return (int32_t) floats4[check_below(r, 10)];
-	return columns_number(col, ints[check_below(r, 11)], 1);
-}
-
-/* What the shapes of a column remember from value to value. */
-typedef struct ColumnsState
-{
-	double walk;
-	int64_t at, step, hold;
-	unsigned width, decimals;
-} ColumnsState;
-
-static inline int64_t
-columns_int(Shape shape, ColumnsState *s, CheckRandom *r)
-{
-	s->walk += columns_normal(r);
-	s->walk = s->walk < 0 ? 0 : s->walk > 100 ? 100 : s->walk;
-	s->at = (int64_t) ((uint64_t) s->at + (uint64_t) s->step);
-	switch (shape)
-	{
-		case SHAPE_LINEAR:
-			return s->at;
-		case SHAPE_WALK:
-			return (int64_t) s->walk;
-		case SHAPE_WALK2:
-			return (int64_t) (s->walk * 100);
-		case SHAPE_JITTER:
-			return (int64_t) ((uint64_t) s->at + check_below(r, 1000));
-		case SHAPE_GAPS:
-			if (check_below(r, 100) == 0)
-				s->at = (int64_t) ((uint64_t) s->at +
-								   check_below(r, 100) * (uint64_t) s->step);
-			return s->at;
-		case SHAPE_STEPS:
-			if (check_below(r, 20) == 0)
-				s->hold = (int64_t) check_below(r, 1000);
-			return s->hold;
-		case SHAPE_SMALL:
-			return (int64_t) check_below(r, 10);
-		case SHAPE_OUTLIERS:
-			return check_below(r, 100) == 0
-					   ? (int64_t) check_random(r) >> check_below(r, 40)
-					   : (int64_t) check_below(r, 50);
-		case SHAPE_WIDTH:
-			return s->width == 0
-					   ? 0
-					   : (int64_t) (check_random(r) >> (64 - s->width));
-		case SHAPE_RANDOM:
-			return (int64_t) check_random(r);
-		default:
-			return 42;
-	}
-}
-
-static inline int64_t
-columns_num(const FlowColumn *col, Shape shape, ColumnsState *s, CheckRandom *r)
-{
-	int64_t x = columns_int(shape, s, r);
-	static const double powers[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6};
-
-	if (shape == SHAPE_EXTREMES)
-		return columns_extreme(col, r);
-	if (col->kind == FLOW_COLUMN_FLOAT && shape == SHAPE_RANDOM)
-		return col->bytes == 4 ? (int32_t) x : x;
-	if (col->kind == FLOW_COLUMN_FLOAT && shape == SHAPE_REAL)
-	{
-		double d = s->walk + columns_normal(r) / 7;
-
-		return col->bytes == 4 ? columns_float((float) d) : columns_double(d);
-	}
-	if (shape == SHAPE_DECIMAL && check_below(r, 50) == 0)
-		return columns_extreme(col, r);
-	if (shape == SHAPE_DECIMAL)
-		return columns_number(col, (int64_t) (s->walk * 10000),
-							  powers[s->decimals]);
-	return columns_number(col, x, shape == SHAPE_WALK2 ? 100 : 1);
-}
+	FlowShape shape;
+	FlowColumn columns[COLUMNS_MAX];
+	uint8_t missing[COLUMNS_MAX][256];
+} ColumnsShape;
 
 static inline void
-columns_nulls(Column *c, Nulls nulls, CheckRandom *r)
+columns_random_value(CheckRandom *r, const FlowColumn *col, uint8_t *room,
+					 uint32_t most, ColumnsValue *v)
 {
-	uint8_t now = 0;
+	static const uint32_t edges[] = {0, 1, 125, 126, 127, 128, 129, 200};
 
-	for (uint32_t i = 0; i < c->n; i++)
-	{
-		if (check_below(r, 30) == 0)
-			now = !now;
-		c->v.null[i] = nulls == NULLS_ALL	 ? 1
-					   : nulls == NULLS_FEW	 ? check_below(r, 50) == 0
-					   : nulls == NULLS_HALF ? check_below(r, 2)
-					   : nulls == NULLS_MOST ? check_below(r, 50) != 0
-					   : nulls == NULLS_RUNS ? now
-											 : 0;
-		c->v.any_null |= c->v.null[i];
-	}
+	v->null = false;
+	v->p = room;
+	v->bytes = col->bytes;
+	if (col->bytes == 0)
+		v->bytes = check_below(r, 4) == 0 ? edges[check_below(r, 8)]
+										  : (uint32_t) check_below(r, 20);
+	v->bytes = FLOW_MIN(v->bytes, most);
+	for (uint32_t i = 0; i < v->bytes; i++)
+		room[i] = (uint8_t) (check_below(r, 3) ? check_random(r) : 0);
 }
 
-/* A value of bytes with its header, at p; at most 300 and 6 bytes. */
+/* n columns of any kinds, some with a missing value; fixed: of one length. */
+static inline void
+columns_random_shape(CheckRandom *r, uint32_t n, bool fixed, ColumnsShape *s)
+{
+	static const uint32_t widths[] = {8, 4, 2, 1};
+
+	CHECK(n <= COLUMNS_MAX);
+	for (uint32_t c = 0; c < n; c++)
+	{
+		FlowColumn *col = &s->columns[c];
+		uint8_t room[256];
+		ColumnsValue v;
+
+		*col = (FlowColumn){
+			.kind = (FlowColumnKind) (1 + check_below(r, fixed ? 3 : 6))};
+		if (col->kind == FLOW_COLUMN_INT)
+			col->bytes = widths[check_below(r, 4)];
+		else if (col->kind == FLOW_COLUMN_FLOAT)
+			col->bytes = widths[check_below(r, 2)];
+		else if (col->kind == FLOW_COLUMN_FIXED)
+			col->bytes = 1 + (uint32_t) check_below(r, 20);
+		CHECK(flowi_column_ok(col));
+		if (check_below(r, 3) > 0)
+			continue;
+		columns_random_value(r, col, room, 200, &v);
+		col->missing = s->missing[c];
+		col->missing_bytes =
+			(uint32_t) columns_put_value(col, &v, s->missing[c]);
+	}
+	s->shape = (FlowShape){n, s->columns};
+}
+
+/* A row of n columns of a shape, every null-th value NULL (0: none). */
+static inline size_t
+columns_random_row(CheckRandom *r, const FlowShape *shape, uint32_t n,
+				   uint32_t null, uint8_t *row)
+{
+	static uint8_t room[COLUMNS_MAX][256];
+	ColumnsValue values[COLUMNS_MAX];
+
+	for (uint32_t c = 0; c < n; c++)
+		if (null > 0 && check_below(r, null) == 0)
+			values[c] = (ColumnsValue){.null = true};
+		else
+			columns_random_value(r, &shape->columns[c], room[c], 256,
+								 &values[c]);
+	return columns_put_row(shape, values, n, row);
+}
+
+/* Some columns of n, rising, at least one; how many. */
 static inline uint32_t
-columns_bytes(const FlowColumn *col, Shape shape, ColumnsState *s,
-			  CheckRandom *r, uint8_t *p)
+columns_random_some(CheckRandom *r, uint32_t n, uint32_t *columns)
 {
-	uint64_t x = (uint64_t) columns_int(shape, s, r);
-	uint32_t len = col->bytes;
-	uint8_t *at = p;
+	uint32_t some = 0;
+	uint32_t one_in = 1 + (uint32_t) check_below(r, 4);
 
-	if (col->kind != FLOW_COLUMN_FIXED)
+	for (uint32_t c = 0; c < n; c++)
+		if (check_below(r, one_in) == 0)
+			columns[some++] = c;
+	if (some == 0)
+		columns[some++] = (uint32_t) check_below(r, n);
+	return some;
+}
+
+/* Vectors of cap rows, with memory that a checker watches. */
+typedef struct ColumnsVectors
+{
+	uint32_t n;
+	FlowColumnVector v[COLUMNS_MAX];
+} ColumnsVectors;
+
+static inline void
+columns_vectors_init(ColumnsVectors *vs, const FlowShape *shape,
+					 const uint32_t *columns, uint32_t n, uint32_t cap)
+{
+	vs->n = n;
+	for (uint32_t w = 0; w < n; w++)
 	{
-		len = shape == SHAPE_LINEAR || shape == SHAPE_SAME ? 12
-			  : shape == SHAPE_EXTREMES ? (uint32_t) check_below(r, 300)
-										: (uint32_t) (x % 20);
-		if (col->kind == FLOW_COLUMN_PACKED && len <= 126)
-			*at++ = (uint8_t) ((len + 1) * 2 + 1);
+		FlowColumnVector *v = &vs->v[w];
+
+		*v = (FlowColumnVector){.null = malloc(cap)};
+		if (flowi_column_is_number(&shape->columns[columns[w]]))
+			v->num = malloc(cap * sizeof(*v->num));
 		else
 		{
-			if (col->kind != FLOW_COLUMN_STRING)
-				*at++ = 0;
-			at = flowi_put_varint(at, len);
+			v->ptr = malloc(cap * sizeof(*v->ptr));
+			v->bytes = malloc(cap * sizeof(*v->bytes));
 		}
+		memset(v->null, 0xee, cap);
 	}
-	for (uint32_t i = 0; i < len; i++)
-		*at++ = shape == SHAPE_RANDOM || shape == SHAPE_EXTREMES
-					? (uint8_t) check_random(r)
-					: (uint8_t) ('a' + (x >> (i % 8 * 4) & 15));
-	return (uint32_t) (at - p);
 }
 
 static inline void
-column_make(Column *c, const FlowColumn *col, Shape shape, Nulls nulls,
-			uint32_t n, CheckRandom *r)
+columns_vectors_free(ColumnsVectors *vs)
 {
-	ColumnsState s = {.walk = (double) check_below(r, 100),
-					  .at = check_below(r, 2) ? 0 : (int64_t) 1 << 50,
-					  .step = (int64_t) check_below(r, 3000) - 1000,
-					  .width = (unsigned) check_below(r, 65),
-					  .decimals = (unsigned) check_below(r, 7)};
-	size_t most = col->kind == FLOW_COLUMN_FIXED ? col->bytes : 306;
-	size_t used = 0;
-
-	c->col = *col;
-	c->n = n;
-	c->heap = NULL;
-	vector_alloc(&c->v, n);
-	columns_nulls(c, nulls, r);
-	if (col->kind != FLOW_COLUMN_INT && col->kind != FLOW_COLUMN_FLOAT)
+	for (uint32_t w = 0; w < vs->n; w++)
 	{
-		c->heap = malloc(n * most);
-		CHECK(c->heap != NULL);
-	}
-	for (uint32_t i = 0; i < n; i++)
-	{
-		if (c->heap == NULL)
-			c->v.num[i] = columns_num(col, shape, &s, r);
-		else if (!c->v.null[i])
-		{
-			c->v.ptr[i] = c->heap + used;
-			c->v.bytes[i] = columns_bytes(col, shape, &s, r, c->heap + used);
-			used += c->v.bytes[i];
-		}
-	}
-}
-
-/* Numbers from .. of what has been read are those of the column from first. */
-static inline void
-column_check(const Column *c, uint32_t first, uint32_t count,
-			 const FlowColumnVector *v, uint32_t at)
-{
-	for (uint32_t i = 0; i < count; i++)
-	{
-		uint32_t from = first + i;
-		uint32_t to = at + i;
-
-		CHECK(v->null[to] == c->v.null[from]);
-		CHECK(!v->null[to] || v->any_null);
-		if (c->heap == NULL)
-			CHECK(v->num[to] == (c->v.null[from] ? 0 : c->v.num[from]));
-		else if (c->v.null[from])
-			CHECK(v->ptr[to] == NULL && v->bytes[to] == 0);
-		else
-			CHECK(v->bytes[to] == c->v.bytes[from] &&
-				  memcmp(v->ptr[to], c->v.ptr[from], v->bytes[to]) == 0);
+		free(vs->v[w].num);
+		free((void *) vs->v[w].ptr);
+		free(vs->v[w].bytes);
+		free(vs->v[w].null);
 	}
 }
 
