@@ -2,18 +2,21 @@
  * block.h
  *	  Build and read one block of versions.
  *
- * A block is what the SSTable compresses and checks as one piece.  Its first
- * byte names its format, so that others (columns) can come later; today
- * there is version 1, rows.  Bytes: doc/FORMAT.md "Block, version 1 (rows)".
+ * A block is what the SSTable checks as one piece.  Its first byte names its
+ * format: version 1, rows, which the SSTable compresses as a whole, or version
+ * 2, columns, if all values are rows of one shape.  Bytes: doc/FORMAT.md
+ * "Block, version 1 (rows)", "Block, version 2 (columns)".
  *-------------------------------------------------------------------------
  */
 #ifndef FLOW_BLOCK_H
 #define FLOW_BLOCK_H
 
-#include "coding.h"
+#include "column.h"
 #include "iter.h"
+#include "row.h"
 
-#define FLOW_BLOCK_VERSION 1
+#define FLOW_BLOCK_ROWS 1	 /* versions of the format */
+#define FLOW_BLOCK_COLUMNS 2 /* the newest */
 #define FLOW_BLOCK_MAX_BYTES (1u << 30) /* encoded, before compression */
 #define FLOW_BLOCK_ROW_BYTES 16			/* what a row counts beside its data */
 
@@ -42,10 +45,24 @@ typedef struct FlowBlockBuilder
 	FlowBuf values;	 /* bytes */
 	FlowBuf scratch; /* one column as uint64_t */
 	FlowBuf raw;	 /* the encoded block */
+
+	/* columns */
+	const FlowShape *shape; /* NULL: none */
+	bool conforms;			/* all values so far are rows of it */
+	bool as_columns;		/* what raw is */
+	FlowColumnWriter writer;
+	FlowBuf split; /* FlowRowValue, one a column of the shape */
+	FlowBuf cells; /* one struct a value that a row has, row by row */
+	FlowBuf vector; /* one column as a vector */
 } FlowBlockBuilder;
 
 extern void flowi_block_builder_init(FlowBlockBuilder *b, FlowEnv *env);
 extern void flowi_block_builder_free(FlowBlockBuilder *b);
+/* From the next reset on blocks are to be of columns, where they can.  All is
+ * borrowed until free; how and level are for what no encoding makes small. */
+extern void flowi_block_builder_shape(FlowBlockBuilder *b,
+									  const FlowShape *shape, FlowCodec *codec,
+									  FlowCompression how, int level);
 
 /*
  * flowi_block_add
@@ -63,6 +80,9 @@ extern FlowStatus flowi_block_finish(FlowBlockBuilder *b, const uint8_t **rawp,
 									 size_t *raw_bytesp) FLOW_MUST_CHECK;
 extern void flowi_block_reset(FlowBlockBuilder *b);
 
+/* Of a block of columns: what its values are read with (block_value.c). */
+typedef struct FlowBlockValues FlowBlockValues;
+
 /*
  * A decoded block: everything but keys and values in arrays of its own
  * memory, keys and values in the encoded bytes, which must stay.  Run r has
@@ -71,28 +91,40 @@ extern void flowi_block_reset(FlowBlockBuilder *b);
 typedef struct FlowBlock
 {
 	FlowEnv *env;
+	FlowCodec *codec;
 	const uint8_t *keys;   /* all keys, back to back */
-	const uint8_t *values; /* all values */
+	const uint8_t *values; /* all values; NULL: they are columns */
 	uint32_t nrows;
 	uint32_t nruns;
 	const int64_t *ts;
 	const uint64_t *seq;
 	const int64_t *expire_at;  /* NULL: FLOW_NEVER all */
 	const uint8_t *tombs;	   /* bitmap of tombstones; NULL: none */
-	const uint32_t *value_off; /* nrows + 1 */
+	const uint32_t *value_off; /* nrows + 1; NULL: they are columns */
 	const uint32_t *run_row;   /* nruns + 1 */
 	const uint32_t *key_off;   /* nruns + 1 */
 	void *mem;				   /* holds the arrays; kept for the next block */
 	size_t mem_bytes;
+
+	/* of columns */
+	const uint8_t *raw;
+	size_t raw_bytes;
+	const char *path; /* for errors */
+	uint64_t off;
+	uint32_t ncolumns;
+	const uint16_t *width;	/* columns that each row has; NULL: all of them */
+	FlowColumnReader chunk; /* of the columns that are no value's */
+	FlowBlockValues *value; /* NULL: none was asked for yet */
 } FlowBlock;
 
-extern void flowi_block_init(FlowBlock *b, FlowEnv *env);
+/* codec is borrowed until free */
+extern void flowi_block_init(FlowBlock *b, FlowEnv *env, FlowCodec *codec);
 extern void flowi_block_free(FlowBlock *b);
 
 /*
  * flowi_block_decode
- *		Decode raw, which stays borrowed.  Every length and the order of the
- *		rows are checked; CORRUPT and MISMATCH name path and off.
+ *		Decode raw, which stays borrowed, as path does.  Every length and the
+ *		order of the rows are checked; CORRUPT and MISMATCH name path and off.
  */
 extern FlowStatus flowi_block_decode(FlowBlock *b, const uint8_t *raw,
 									 size_t raw_bytes, const char *path,
@@ -114,15 +146,46 @@ flowi_block_key(const FlowBlock *b, uint32_t run, uint32_t *key_bytesp)
 	return b->keys + b->key_off[run];
 }
 
-/* Fill rec, but for txn, from a row and its run. */
+/*
+ * Of a block of columns:
+ * flowi_block_value
+ *		Append the value of a row, which is no tombstone, to out.  Rows that are
+ *		asked for one after the other, in either direction, are decoded some
+ *		ahead.
+ * flowi_block_pick
+ *		The wanted columns of count rows from row first on into the vectors of
+ *		those columns, from number at on.  What a row lacks is its column's
+ *		missing value.  Pointers are valid until the next decode.
+ *		What a tombstone gets means nothing.
+ */
+extern FlowStatus flowi_block_value(FlowBlock *b, uint32_t row,
+									FlowBuf *out) FLOW_MUST_CHECK;
+extern FlowStatus flowi_block_pick(FlowBlock *b, const FlowShape *shape,
+								   const uint32_t *columns, uint32_t ncolumns,
+								   uint32_t first, uint32_t count,
+								   FlowColumnVector *vectors,
+								   uint32_t at) FLOW_MUST_CHECK;
+/* Bytes of memory that are kept for the next block. */
+extern size_t flowi_block_memory(const FlowBlock *b);
+
+/* Fill rec, but for txn, from a row and its run; of a block of columns without
+ * the value. */
 static inline void
 flowi_block_rec(const FlowBlock *b, uint32_t run, uint32_t row, FlowRec *rec)
 {
 	bool tomb = b->tombs && (b->tombs[row >> 3] >> (row & 7) & 1);
 
 	rec->key = flowi_block_key(b, run, &rec->key_bytes);
-	rec->value = tomb ? NULL : b->values + b->value_off[row];
-	rec->value_bytes = b->value_off[row + 1] - b->value_off[row];
+	if (b->value_off)
+	{
+		rec->value = tomb ? NULL : b->values + b->value_off[row];
+		rec->value_bytes = b->value_off[row + 1] - b->value_off[row];
+	}
+	else
+	{
+		rec->value = NULL;
+		rec->value_bytes = 0;
+	}
 	rec->ts = b->ts[row];
 	rec->expire_at = b->expire_at ? b->expire_at[row] : FLOW_NEVER;
 	rec->seq = b->seq[row];

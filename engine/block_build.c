@@ -7,20 +7,9 @@
  */
 #include "block_format.h"
 
-typedef struct Row
-{
-	int64_t ts;
-	int64_t expire_at;
-	uint64_t seq;
-	uint32_t value_bytes;
-	uint32_t op;
-} Row;
-
-typedef struct Run
-{
-	uint32_t first_row;
-	uint32_t key_bytes;
-} Run;
+/* By how much columns may be larger than rows, which are compressed: not more
+ * than what is read at once anyway. */
+#define COLUMNS_SPARE 4096u
 
 void
 flowi_block_builder_init(FlowBlockBuilder *b, FlowEnv *env)
@@ -32,6 +21,19 @@ flowi_block_builder_init(FlowBlockBuilder *b, FlowEnv *env)
 	flowi_buf_init(&b->values, env);
 	flowi_buf_init(&b->scratch, env);
 	flowi_buf_init(&b->raw, env);
+	flowi_buf_init(&b->split, env);
+	flowi_buf_init(&b->cells, env);
+	flowi_buf_init(&b->vector, env);
+}
+
+void
+flowi_block_builder_shape(FlowBlockBuilder *b, const FlowShape *shape,
+						  FlowCodec *codec, FlowCompression how, int level)
+{
+	FLOW_ASSERT(b->shape == NULL && b->nrows == 0);
+	b->shape = shape;
+	b->conforms = true;
+	flowi_column_writer_init(&b->writer, b->raw.env, codec, how, level);
 }
 
 void
@@ -43,6 +45,11 @@ flowi_block_builder_free(FlowBlockBuilder *b)
 	flowi_buf_free(&b->values);
 	flowi_buf_free(&b->scratch);
 	flowi_buf_free(&b->raw);
+	flowi_buf_free(&b->split);
+	flowi_buf_free(&b->cells);
+	flowi_buf_free(&b->vector);
+	if (b->shape)
+		flowi_column_writer_free(&b->writer);
 }
 
 void
@@ -52,12 +59,14 @@ flowi_block_reset(FlowBlockBuilder *b)
 	b->bytes = 0;
 	b->max_bytes = 0;
 	b->rows.len = b->runs.len = b->keys.len = b->values.len = 0;
+	b->cells.len = 0;
+	b->conforms = b->shape != NULL;
 }
 
 FlowStatus
 flowi_block_add(FlowBlockBuilder *b, const FlowRec *rec, bool new_key)
 {
-	Row row = {.ts = rec->ts,
+	FlowBlockRow row = {.ts = rec->ts,
 			   .expire_at = rec->expire_at,
 			   .seq = rec->seq,
 			   .value_bytes = rec->value_bytes,
@@ -79,15 +88,18 @@ flowi_block_add(FlowBlockBuilder *b, const FlowRec *rec, bool new_key)
 
 	if (new_key)
 	{
-		Run run = {b->nrows, rec->key_bytes};
+		FlowBlockRun run = {b->nrows, rec->key_bytes};
 
 		FLOW_TRY(flowi_buf_append(&b->runs, &run, sizeof(run)));
 		FLOW_TRY(flowi_buf_append(&b->keys, rec->key, rec->key_bytes));
 		b->nruns++;
 		b->bytes += rec->key_bytes;
 	}
-	FLOW_TRY(flowi_buf_append(&b->rows, &row, sizeof(row)));
 	FLOW_TRY(flowi_buf_append(&b->values, rec->value, rec->value_bytes));
+	if (b->conforms)
+		FLOW_TRY(
+			flowi_block_split(b, &row, b->values.len - rec->value_bytes));
+	FLOW_TRY(flowi_buf_append(&b->rows, &row, sizeof(row)));
 	b->nrows++;
 	b->bytes += FLOW_BLOCK_ROW_BYTES + (uint64_t) rec->value_bytes;
 	return FLOW_OK;
@@ -144,8 +156,8 @@ put_column(FlowBlockBuilder *b, int col, uint32_t n)
 static void
 put_run_columns(FlowBlockBuilder *b)
 {
-	const Row *rows = (const Row *) b->rows.data;
-	const Run *runs = (const Run *) b->runs.data;
+	const FlowBlockRow *rows = (const FlowBlockRow *) b->rows.data;
+	const FlowBlockRun *runs = (const FlowBlockRun *) b->runs.data;
 	uint64_t *v = (uint64_t *) b->scratch.data;
 
 	for (uint32_t i = 0; i < b->nruns; i++)
@@ -165,8 +177,8 @@ put_run_columns(FlowBlockBuilder *b)
 static void
 put_row_columns(FlowBlockBuilder *b)
 {
-	const Row *rows = (const Row *) b->rows.data;
-	const Run *runs = (const Run *) b->runs.data;
+	const FlowBlockRow *rows = (const FlowBlockRow *) b->rows.data;
+	const FlowBlockRun *runs = (const FlowBlockRun *) b->runs.data;
 	uint64_t *v = (uint64_t *) b->scratch.data;
 	uint32_t n = 0;
 
@@ -188,23 +200,11 @@ put_row_columns(FlowBlockBuilder *b)
 	put_column(b, COL_VALUE_LEN, b->nrows);
 }
 
-static bool
-is_tomb(const Row *row)
-{
-	return row->op == FLOW_DELETE;
-}
 
-static bool
-is_mortal(const Row *row)
+void
+flowi_block_put_bitmap(FlowBlockBuilder *b, bool (*test)(const FlowBlockRow *))
 {
-	return row->expire_at != FLOW_NEVER;
-}
-
-/* A bitmap of the rows that test says yes to. */
-static void
-put_bitmap(FlowBlockBuilder *b, bool (*test)(const Row *))
-{
-	const Row *rows = (const Row *) b->rows.data;
+	const FlowBlockRow *rows = (const FlowBlockRow *) b->rows.data;
 	uint8_t *p = b->raw.data + b->raw.len;
 	size_t n = ((size_t) b->nrows + 7) / 8;
 
@@ -219,7 +219,7 @@ put_bitmap(FlowBlockBuilder *b, bool (*test)(const Row *))
 static unsigned
 put_options(FlowBlockBuilder *b)
 {
-	const Row *rows = (const Row *) b->rows.data;
+	const FlowBlockRow *rows = (const FlowBlockRow *) b->rows.data;
 	uint64_t *v = (uint64_t *) b->scratch.data;
 	unsigned flags = 0;
 	uint32_t ntombs = 0;
@@ -227,14 +227,14 @@ put_options(FlowBlockBuilder *b)
 
 	for (uint32_t i = 0; i < b->nrows; i++)
 	{
-		ntombs += is_tomb(&rows[i]);
-		if (is_mortal(&rows[i]))
+		ntombs += flowi_block_is_tomb(&rows[i]);
+		if (flowi_block_is_mortal(&rows[i]))
 			v[nmortal++] = (uint64_t) rows[i].expire_at - (uint64_t) rows[i].ts;
 	}
 	if (ntombs > 0)
 	{
 		flags |= FLAG_TOMBS;
-		put_bitmap(b, is_tomb);
+		flowi_block_put_bitmap(b, flowi_block_is_tomb);
 	}
 	if (nmortal > 0)
 	{
@@ -242,22 +242,18 @@ put_options(FlowBlockBuilder *b)
 		if (nmortal < b->nrows)
 		{
 			flags |= FLAG_IMMORTAL;
-			put_bitmap(b, is_mortal);
+			flowi_block_put_bitmap(b, flowi_block_is_mortal);
 		}
 		put_column(b, COL_LIFE, nmortal);
 	}
 	return flags;
 }
 
-FlowStatus
-flowi_block_finish(FlowBlockBuilder *b, const uint8_t **rawp,
-				   size_t *raw_bytesp)
+static FlowStatus
+finish_rows(FlowBlockBuilder *b)
 {
 	unsigned flags;
 
-	*rawp = NULL;
-	*raw_bytesp = 0;
-	FLOW_ASSERT(b->nrows > 0);
 	b->raw.len = 0;
 	FLOW_TRY(flowi_buf_reserve(&b->raw, (size_t) b->max_bytes));
 	FLOW_TRY(flowi_buf_reserve(&b->scratch, 8 * (size_t) b->nrows));
@@ -267,14 +263,32 @@ flowi_block_finish(FlowBlockBuilder *b, const uint8_t **rawp,
 	put_run_columns(b);
 	put_row_columns(b);
 	flags = put_options(b);
-	b->raw.data[OFF_VERSION] = FLOW_BLOCK_VERSION;
+	b->raw.data[OFF_VERSION] = FLOW_BLOCK_ROWS;
 	b->raw.data[OFF_FLAGS] = (uint8_t) flags;
 	flowi_put32(b->raw.data + OFF_NROWS, b->nrows);
 	flowi_put32(b->raw.data + OFF_NRUNS, b->nruns);
 	FLOW_TRY(flowi_buf_append(&b->raw, b->keys.data, b->keys.len));
 	FLOW_TRY(flowi_buf_append(&b->raw, b->values.data, b->values.len));
 	FLOW_ASSERT(b->raw.len <= b->max_bytes);
+	return FLOW_OK;
+}
 
+FlowStatus
+flowi_block_finish(FlowBlockBuilder *b, const uint8_t **rawp,
+				   size_t *raw_bytesp)
+{
+	*rawp = NULL;
+	*raw_bytesp = 0;
+	FLOW_ASSERT(b->nrows > 0);
+	b->as_columns = b->conforms && b->nrows <= FLOW_BLOCK_FREE_ROWS;
+	if (b->as_columns)
+	{
+		FLOW_TRY(flowi_block_finish_columns(b));
+		/* a header a column is too much for a few rows of many columns */
+		b->as_columns = b->raw.len <= b->max_bytes + COLUMNS_SPARE;
+	}
+	if (!b->as_columns)
+		FLOW_TRY(finish_rows(b));
 	*rawp = b->raw.data;
 	*raw_bytesp = b->raw.len;
 	return FLOW_OK;

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * block_read.c
- *	  Read one block of versions, format 1 (rows), and search in it.
+ *	  Read one block of versions, and search in it; format 1 (rows).
  *
  * Every length and the order of the rows are checked, whatever the frame's
  * checksum says.  Bytes: doc/FORMAT.md "Block, version 1 (rows)".
@@ -10,22 +10,13 @@
 
 #include <inttypes.h>
 
-/* What a decoder walks along: the block's bytes and its header. */
-typedef struct Source
-{
-	const uint8_t *head;
-	const uint8_t *p;
-	const uint8_t *end;
-	unsigned flags;
-	uint32_t nrows;
-	uint32_t nruns;
-} Source;
-
 void
-flowi_block_init(FlowBlock *b, FlowEnv *env)
+flowi_block_init(FlowBlock *b, FlowEnv *env, FlowCodec *codec)
 {
 	memset(b, 0, sizeof(*b));
 	b->env = env;
+	b->codec = codec;
+	flowi_column_reader_init(&b->chunk, env, codec);
 }
 
 void
@@ -34,12 +25,8 @@ flowi_block_free(FlowBlock *b)
 	b->env->free(b->env, b->mem);
 	b->mem = NULL;
 	b->mem_bytes = 0;
-}
-
-static inline bool
-bit(const uint8_t *bitmap, uint32_t i)
-{
-	return bitmap[i >> 3] >> (i & 7) & 1;
+	flowi_column_reader_free(&b->chunk);
+	flowi_block_free_values(b);
 }
 
 static inline uint32_t
@@ -50,7 +37,7 @@ get16(const uint8_t *p)
 
 /* Read column col of n numbers into out; false when it is cut. */
 static bool
-get_column(Source *s, int col, uint32_t n, uint64_t *out)
+get_column(FlowBlockSource *s, int col, uint32_t n, uint64_t *out)
 {
 	const uint8_t *p = s->p;
 	unsigned width = s->head[OFF_WIDTHS + col];
@@ -78,8 +65,8 @@ get_column(Source *s, int col, uint32_t n, uint64_t *out)
 	return true;
 }
 
-static const uint8_t *
-get_bitmap(Source *s)
+const uint8_t *
+flowi_block_bitmap(FlowBlockSource *s)
 {
 	size_t n = ((size_t) s->nrows + 7) / 8;
 	const uint8_t *p = s->p;
@@ -93,8 +80,8 @@ get_bitmap(Source *s)
 
 /* Turn n lengths into n + 1 offsets; false when one is above max or the sum
  * does not fit a block. */
-static bool
-sum_lengths(const uint64_t *len, uint32_t n, uint64_t max, uint32_t *off)
+bool
+flowi_block_sum_lengths(const uint64_t *len, uint32_t n, uint64_t max, uint32_t *off)
 {
 	uint64_t sum = 0;
 	bool bad = false;
@@ -111,8 +98,8 @@ sum_lengths(const uint64_t *len, uint32_t n, uint64_t max, uint32_t *off)
 
 /* From the first timestamp of each run and the deltas behind to all of them;
  * false when they or the sequences are not in order. */
-static bool
-sum_ts(const Source *s, const uint32_t *run_row, const uint64_t *first,
+bool
+flowi_block_sum_ts(const FlowBlockSource *s, const uint32_t *run_row, const uint64_t *first,
 	   const uint64_t *delta, const uint64_t *seq, int64_t *ts)
 {
 	bool bad = false;
@@ -135,23 +122,12 @@ sum_ts(const Source *s, const uint32_t *run_row, const uint64_t *first,
 	return !bad;
 }
 
-/* The arrays in b->mem, in the order they lie there. */
-typedef struct Arrays
-{
-	int64_t *ts;
-	uint64_t *seq;
-	int64_t *expire_at;
-	uint64_t *scratch; /* nrows */
-	uint32_t *value_off;
-	uint32_t *run_row;
-	uint32_t *key_off;
-} Arrays;
-
-static FlowStatus
-make_arrays(FlowBlock *b, const Source *s, Arrays *a)
+FlowStatus
+flowi_block_make_arrays(FlowBlock *b, const FlowBlockSource *s, FlowBlockArrays *a)
 {
 	size_t n = s->nrows;
-	size_t size = n * 8 * 4 + (n + 1) * 4 + ((size_t) s->nruns + 1) * 8;
+	size_t size =
+		n * (8 * 4 + 2 + 1) + (n + 1) * 4 + ((size_t) s->nruns + 1) * 8;
 
 	if (size > b->mem_bytes)
 	{
@@ -170,12 +146,14 @@ make_arrays(FlowBlock *b, const Source *s, Arrays *a)
 	a->value_off = (uint32_t *) (a->scratch + n);
 	a->run_row = a->value_off + n + 1;
 	a->key_off = a->run_row + s->nruns + 1;
+	a->width = (uint16_t *) (a->key_off + s->nruns + 1);
+	a->null = (uint8_t *) (a->width + n);
 	return FLOW_OK;
 }
 
 /* The decode_* functions return what is wrong, or NULL. */
 static const char *
-decode_header(Source *s)
+decode_header(FlowBlockSource *s)
 {
 	const uint8_t *h = s->head;
 
@@ -185,8 +163,6 @@ decode_header(Source *s)
 	s->flags = h[OFF_FLAGS];
 	s->nrows = flowi_get32(h + OFF_NROWS);
 	s->nruns = flowi_get32(h + OFF_NRUNS);
-	if (h[OFF_VERSION] != FLOW_BLOCK_VERSION)
-		return "no format version";
 	if (s->flags > FLAGS_ALL ||
 		(s->flags & (FLAG_MORTAL | FLAG_IMMORTAL)) == FLAG_IMMORTAL ||
 		h[OFF_ZERO] != 0 || h[OFF_ZERO + 1] != 0 || h[OFF_ZERO + 2] != 0)
@@ -198,23 +174,23 @@ decode_header(Source *s)
 }
 
 static const char *
-decode_runs(Source *s, Arrays *a)
+decode_runs(FlowBlockSource *s, FlowBlockArrays *a)
 {
 	if (!get_column(s, COL_RUN_ROWS, s->nruns, a->scratch) ||
-		!sum_lengths(a->scratch, s->nruns, s->nrows, a->run_row) ||
+		!flowi_block_sum_lengths(a->scratch, s->nruns, s->nrows, a->run_row) ||
 		a->run_row[s->nruns] != s->nrows)
 		return "wrong runs";
 	for (uint32_t i = 0; i < s->nruns; i++)
 		if (a->scratch[i] == 0)
 			return "empty run";
 	if (!get_column(s, COL_KEY_LEN, s->nruns, a->scratch) ||
-		!sum_lengths(a->scratch, s->nruns, FLOW_MAX_KEY, a->key_off))
+		!flowi_block_sum_lengths(a->scratch, s->nruns, FLOW_MAX_KEY, a->key_off))
 		return "wrong key lengths";
 	return NULL;
 }
 
 static const char *
-decode_rows(Source *s, Arrays *a)
+decode_rows(FlowBlockSource *s, FlowBlockArrays *a)
 {
 	uint32_t ndeltas = s->nrows - s->nruns;
 
@@ -223,55 +199,71 @@ decode_rows(Source *s, Arrays *a)
 		!get_column(s, COL_TS_DELTA, ndeltas, a->scratch + s->nruns) ||
 		!get_column(s, COL_SEQ, s->nrows, a->seq))
 		return "columns are cut";
-	if (!sum_ts(s, a->run_row, a->scratch, a->scratch + s->nruns, a->seq,
+	if (!flowi_block_sum_ts(s, a->run_row, a->scratch, a->scratch + s->nruns, a->seq,
 				a->ts))
 		return "versions out of order";
 	if (!get_column(s, COL_VALUE_LEN, s->nrows, a->scratch) ||
-		!sum_lengths(a->scratch, s->nrows, FLOW_MAX_VALUE, a->value_off))
+		!flowi_block_sum_lengths(a->scratch, s->nrows, FLOW_MAX_VALUE, a->value_off))
 		return "wrong value lengths";
 	return NULL;
 }
 
+void
+flowi_block_put_expire(const FlowBlockSource *s, const uint8_t *mortal,
+					   const FlowBlockArrays *a)
+{
+	for (uint32_t i = 0, k = 0; i < s->nrows; i++)
+	{
+		if (mortal && !flowi_block_bit(mortal, i))
+			a->expire_at[i] = FLOW_NEVER;
+		else
+			a->expire_at[i] = (int64_t) ((uint64_t) a->ts[i] + a->scratch[k++]);
+	}
+}
+
+uint32_t
+flowi_block_count_bits(const uint8_t *bitmap, uint32_t nrows)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < nrows; i++)
+		n += flowi_block_bit(bitmap, i);
+	return n;
+}
+
 /* Expiry times: a number for each mortal row, spread over all rows. */
 static const char *
-decode_expire(Source *s, Arrays *a)
+decode_expire(FlowBlockSource *s, const FlowBlockArrays *a)
 {
 	const uint8_t *mortal = NULL;
 	uint32_t n = s->nrows;
 
 	if (s->flags & FLAG_IMMORTAL)
 	{
-		mortal = get_bitmap(s);
+		mortal = flowi_block_bitmap(s);
 		if (mortal == NULL)
 			return "wrong bitmap";
-		n = 0;
-		for (uint32_t i = 0; i < s->nrows; i++)
-			n += bit(mortal, i);
+		n = flowi_block_count_bits(mortal, s->nrows);
 	}
 	if (!get_column(s, COL_LIFE, n, a->scratch))
 		return "expiry times are cut";
-	for (uint32_t i = 0, k = 0; i < s->nrows; i++)
-	{
-		if (mortal && !bit(mortal, i))
-			a->expire_at[i] = FLOW_NEVER;
-		else
-			a->expire_at[i] = (int64_t) ((uint64_t) a->ts[i] + a->scratch[k++]);
-	}
+	flowi_block_put_expire(s, mortal, a);
 	return NULL;
 }
 
 static const char *
-decode_options(FlowBlock *b, Source *s, Arrays *a)
+decode_options(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a)
 {
 	b->tombs = NULL;
 	b->expire_at = NULL;
 	if (s->flags & FLAG_TOMBS)
 	{
-		b->tombs = get_bitmap(s);
+		b->tombs = flowi_block_bitmap(s);
 		if (b->tombs == NULL)
 			return "wrong bitmap";
 		for (uint32_t i = 0; i < s->nrows; i++)
-			if (bit(b->tombs, i) && a->value_off[i] != a->value_off[i + 1])
+			if (flowi_block_bit(b->tombs, i) &&
+				a->value_off[i] != a->value_off[i + 1])
 				return "tombstone with a value";
 	}
 	if (s->flags & FLAG_MORTAL)
@@ -282,21 +274,15 @@ decode_options(FlowBlock *b, Source *s, Arrays *a)
 	return NULL;
 }
 
-static const char *
-decode_bytes(FlowBlock *b, Source *s, const Arrays *a)
+const char *
+flowi_block_put_keys(FlowBlock *b, const uint8_t *keys,
+					 const FlowBlockSource *s, const FlowBlockArrays *a)
 {
-	uint32_t key_bytes = a->key_off[s->nruns];
-
-	if ((uint64_t) (s->end - s->p) !=
-		(uint64_t) key_bytes + a->value_off[s->nrows])
-		return "keys and values do not fill it";
-	b->keys = s->p;
-	b->values = s->p + key_bytes;
+	b->keys = keys;
 	b->nrows = s->nrows;
 	b->nruns = s->nruns;
 	b->ts = a->ts;
 	b->seq = a->seq;
-	b->value_off = a->value_off;
 	b->run_row = a->run_row;
 	b->key_off = a->key_off;
 	for (uint32_t r = 1; r < b->nruns; r++)
@@ -311,31 +297,59 @@ decode_bytes(FlowBlock *b, Source *s, const Arrays *a)
 	return NULL;
 }
 
+static const char *
+decode_bytes(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a)
+{
+	if ((uint64_t) (s->end - s->p) !=
+		(uint64_t) a->key_off[s->nruns] + a->value_off[s->nrows])
+		return "keys and values do not fill it";
+	b->values = s->p + a->key_off[s->nruns];
+	b->value_off = a->value_off;
+	b->width = NULL;
+	return flowi_block_put_keys(b, s->p, s, a);
+}
+
+/* Version 1; *wrongp: what is wrong, or NULL. */
+static FlowStatus
+decode_as_rows(FlowBlock *b, FlowBlockSource *s, const char **wrongp)
+{
+	FlowBlockArrays a = {0};
+
+	*wrongp = decode_header(s);
+	if (*wrongp != NULL)
+		return FLOW_OK;
+	FLOW_TRY(flowi_block_make_arrays(b, s, &a));
+	*wrongp = decode_runs(s, &a);
+	if (*wrongp == NULL)
+		*wrongp = decode_rows(s, &a);
+	if (*wrongp == NULL)
+		*wrongp = decode_options(b, s, &a);
+	if (*wrongp == NULL)
+		*wrongp = decode_bytes(b, s, &a);
+	return FLOW_OK;
+}
+
 FlowStatus
 flowi_block_decode(FlowBlock *b, const uint8_t *raw, size_t raw_bytes,
 				   const char *path, uint64_t off)
 {
-	Source s = {.head = raw, .end = raw + raw_bytes};
-	Arrays a = {0};
-	const char *wrong;
+	FlowBlockSource s = {.head = raw, .end = raw + raw_bytes};
+	unsigned version = raw_bytes > 0 ? raw[OFF_VERSION] : 0;
+	const char *wrong = "no format version";
 
-	if (raw_bytes > 0 && raw[OFF_VERSION] > FLOW_BLOCK_VERSION)
+	if (version > FLOW_BLOCK_COLUMNS)
 		return flowi_fail(FLOW_MISMATCH,
 						  "block at offset %" PRIu64
 						  " of file \"%s\" has format %u, newer than %u",
-						  off, path, raw[OFF_VERSION], FLOW_BLOCK_VERSION);
-	wrong = decode_header(&s);
-	if (wrong == NULL)
-	{
-		FLOW_TRY(make_arrays(b, &s, &a));
-		wrong = decode_runs(&s, &a);
-		if (wrong == NULL)
-			wrong = decode_rows(&s, &a);
-		if (wrong == NULL)
-			wrong = decode_options(b, &s, &a);
-		if (wrong == NULL)
-			wrong = decode_bytes(b, &s, &a);
-	}
+						  off, path, version, FLOW_BLOCK_COLUMNS);
+	b->raw = raw;
+	b->raw_bytes = raw_bytes;
+	b->path = path;
+	b->off = off;
+	if (version == FLOW_BLOCK_ROWS)
+		FLOW_TRY(decode_as_rows(b, &s, &wrong));
+	else if (version == FLOW_BLOCK_COLUMNS)
+		FLOW_TRY(flowi_block_decode_columns(b, &s, &wrong));
 	FLOW_CHECK_DATA(wrong == NULL,
 					"block at offset %" PRIu64 " of file \"%s\" is damaged: %s",
 					off, path, wrong);

@@ -326,7 +326,8 @@ write_rec(FlowMergeJob *job, const FlowRec *rec)
 
 /* The merge's top: judge it once, write it, step over it. */
 static FlowStatus
-merge_rec(FlowMergeJob *job, const FlowMergeInput *in, const FlowRec *rec)
+merge_rec(FlowMergeJob *job, const FlowMergeInput *in, const FlowRec *rec,
+		  size_t *bytesp)
 {
 	FlowFate fate = fate_of(rec->txn);
 	FlowStatus st;
@@ -335,6 +336,13 @@ merge_rec(FlowMergeJob *job, const FlowMergeInput *in, const FlowRec *rec)
 	{
 		FLOW_TRY(flowi_keep_rec(&job->keeper, rec, fate, &job->verdict));
 		job->judged = true;
+	}
+	if (job->verdict == FLOW_KEEP_WRITE)
+	{
+		st = flowi_iter_value(in->base.it);
+		job->stuck = st != FLOW_OK;
+		FLOW_TRY(st);
+		*bytesp += rec->value_bytes;
 	}
 	if (job->verdict != FLOW_KEEP_DROP)
 	{
@@ -381,8 +389,7 @@ merge_rows(FlowMergeJob *job)
 			job->phase = PHASE_FINISH;
 			return FLOW_OK;
 		}
-		bytes += src->cur->value_bytes;
-		FLOW_TRY(merge_rec(job, (FlowMergeInput *) src, src->cur));
+		FLOW_TRY(merge_rec(job, (FlowMergeInput *) src, src->cur, &bytes));
 	}
 	return FLOW_OK;
 }
@@ -539,6 +546,7 @@ flowi_compact_free(FlowMergeJob *job, int64_t retry_at)
 	flowi_keep_free(&job->keeper);
 	flowi_mergedir_free(&job->dir);
 	flowi_sst_writer_free(job->writer);
+	flowi_shape_free(job->env, &job->shape);
 	if (job->phase != PHASE_DONE)
 		flowi_compact_unlink_outputs(job);
 	flowi_compact_free_outputs(job);

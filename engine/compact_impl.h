@@ -12,6 +12,7 @@
 #include "keep.h"
 #include "merge.h"
 #include "readers.h"
+#include "row.h"
 
 typedef enum FlowMergePhase
 {
@@ -66,6 +67,7 @@ struct FlowMergeJob
 	FlowKeepVerdict verdict;
 
 	FlowSstWriter *writer; /* NULL: no output is begun */
+	FlowShape shape;	   /* of its values */
 	uint64_t first_id;
 	uint32_t nids, ids_used;
 	FlowMergeOutput *outputs;

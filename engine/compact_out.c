@@ -29,6 +29,8 @@ flowi_compact_begin_output(FlowMergeJob *job)
 	char path[FLOW_PATH_BYTES];
 
 	FLOW_ASSERT(job->ids_used < job->nids);
+	flowi_shape_free(job->env, &job->shape);
+	FLOW_TRY(flowi_store_shape(job->db, job->choice.store_id, &job->shape));
 	job->ids_used++;
 	flowi_version_tmp_path(job->db->dir, output_id(job), path);
 	return flowi_sst_create(
@@ -43,7 +45,8 @@ flowi_compact_begin_output(FlowMergeJob *job)
 				(uint32_t) flowi_live(sh, FLOW_SETTING_BLOOM_BITS),
 			.compression = (FlowCompression) flowi_live(
 				sh, FLOW_SETTING_MERGE_COMPRESSION),
-			.zstd_level = (int32_t) flowi_live(sh, FLOW_SETTING_ZSTD_LEVEL)},
+			.zstd_level = (int32_t) flowi_live(sh, FLOW_SETTING_ZSTD_LEVEL),
+			.shape = job->shape.columns ? &job->shape : NULL},
 		&job->writer);
 }
 

@@ -29,6 +29,7 @@
 #include "drop.h"
 #include "keep.h"
 #include "reserve.h"
+#include "row.h"
 #include "store.h"
 #include "version.h"
 
@@ -189,6 +190,7 @@ typedef struct Output
 	Flush *flush;
 	uint32_t store_id;
 	FlowKeeper keeper;
+	FlowShape shape;	   /* of its values; once there is a writer */
 	FlowSstWriter *writer; /* NULL: nothing to write yet */
 } Output;
 
@@ -205,6 +207,7 @@ begin_file(Output *out)
 	const FlowDbShared *sh = f->db->sh;
 	char path[FLOW_PATH_BYTES];
 
+	FLOW_TRY(flowi_store_shape(f->db, out->store_id, &out->shape));
 	f->begun = f->nssts + 1;
 	flowi_version_tmp_path(f->db->dir, output_id(f), path);
 	return flowi_sst_create(
@@ -218,7 +221,8 @@ begin_file(Output *out)
 				(uint32_t) flowi_live(sh, FLOW_SETTING_BLOOM_BITS),
 			.compression = (FlowCompression) flowi_live(
 				sh, FLOW_SETTING_FLUSH_COMPRESSION),
-			.zstd_level = (int32_t) flowi_live(sh, FLOW_SETTING_ZSTD_LEVEL)},
+			.zstd_level = (int32_t) flowi_live(sh, FLOW_SETTING_ZSTD_LEVEL),
+			.shape = out->shape.columns ? &out->shape : NULL},
 		&out->writer);
 }
 
@@ -398,6 +402,7 @@ write_store(Flush *f, uint32_t store_id)
 	f->expired += out.keeper.expired;
 out:
 	flowi_sst_writer_free(out.writer);
+	flowi_shape_free(f->env, &out.shape);
 	flowi_keep_free(&out.keeper);
 	return st;
 }

@@ -306,7 +306,9 @@ look_up_row(Lookup *l)
 		l->s->stats.versions_hidden += hidden;
 		return FLOW_NOTFOUND;
 	}
-	return flowi_scan_emit(l->s, l->kind, &l->rec);
+	if (l->kind == FLOW_SOURCE_SST)
+		return flowi_scan_emit(l->s, l->kind, &l->read.it->cur, l->read.it);
+	return flowi_scan_emit(l->s, l->kind, &l->rec, NULL);
 }
 
 static void

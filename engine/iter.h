@@ -11,13 +11,14 @@
 
 /*
  * A version of a record.  Pointers are borrowed from the source and valid
- * until its iterator moves.  txn: the directory entry it was written under,
+ * until its iterator moves.  Its value may have to be made first, see FlowIter;
+ * value is NULL then, and value_bytes 0.  txn: the directory entry it was written under,
  * NULL when it is settled (visible to all).
  */
 typedef struct FlowRec
 {
 	const uint8_t *key;
-	const uint8_t *value; /* NULL for a tombstone */
+	const uint8_t *value; /* NULL for a tombstone, or not made yet */
 	uint32_t key_bytes;
 	uint32_t value_bytes;
 	int64_t ts;
@@ -48,6 +49,8 @@ typedef struct FlowSeek
  *
  * seek, next: FLOW_OK with cur set, FLOW_END past the last, or an error.
  * After FLOW_END or an error only seek and free are allowed.
+ * value: make cur's value, which is valid until the iterator moves; NULL: it
+ * is there always.  Called by flowi_iter_value.
  * Embed it as the first member of the source's own iterator.
  */
 typedef struct FlowIter FlowIter;
@@ -55,9 +58,18 @@ struct FlowIter
 {
 	FlowStatus (*seek)(FlowIter *it, const FlowSeek *to);
 	FlowStatus (*next)(FlowIter *it);
+	FlowStatus (*value)(FlowIter *it);
 	void (*free)(FlowIter *it);
 	FlowRec cur;
 };
+
+/* Before cur's value is looked at. */
+FLOW_MUST_CHECK
+static inline FlowStatus
+flowi_iter_value(FlowIter *it)
+{
+	return it->value == NULL || it->cur.value != NULL ? FLOW_OK : it->value(it);
+}
 
 /* memcmp order, shorter first on a tie */
 static inline int

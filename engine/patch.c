@@ -50,7 +50,7 @@ patch_row(FlowScan *s, const void *value, size_t value_bytes,
 			flow_expiry(rec.ts, FLOW_NEVER, true, opts->ttl_secs, 0);
 	s->vec.nrows = 0;
 	s->row_key = NULL;
-	FLOW_TRY(flowi_scan_emit(s, FLOW_SOURCE_MEMTABLE, &rec));
+	FLOW_TRY(flowi_scan_emit(s, FLOW_SOURCE_MEMTABLE, &rec, NULL));
 	s->stats = stats;
 	return FLOW_OK;
 }

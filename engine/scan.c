@@ -334,16 +334,20 @@ flowi_scan_room(FlowScan *s, size_t n, uint8_t **pp)
 }
 
 FlowStatus
-flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec)
+flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec,
+				FlowIter *it)
 {
 	FlowVector *vec = &s->vec;
 	uint32_t i = vec->nrows;
 	size_t key_bytes = s->row_key ? 0 : rec->key_bytes;
-	size_t value_bytes = s->spec.keys_only ? 0 : rec->value_bytes;
+	size_t value_bytes;
 	uint8_t *p;
 
 	if (s->spec.ncolumns > 0)
-		FLOW_TRY(flowi_scan_pick(s, rec));
+		FLOW_TRY(flowi_scan_pick(s, rec, it));
+	else if (it != NULL && !s->spec.keys_only)
+		FLOW_TRY(flowi_iter_value(it));
+	value_bytes = s->spec.keys_only ? 0 : rec->value_bytes;
 	FLOW_TRY(flowi_scan_room(s, key_bytes + value_bytes, &p));
 	if (s->row_key == NULL)
 	{
@@ -531,7 +535,8 @@ take_row(FlowScan *s, FlowSource *top, uint32_t want)
 		FLOW_TRY(flowi_hide_check(s, rec, &hidden));
 	if (hidden)
 		return pass_hidden(s, top);
-	FLOW_TRY(flowi_scan_emit(s, top->kind, rec));
+	FLOW_TRY(flowi_scan_emit(
+		s, top->kind, rec, top->kind == FLOW_SOURCE_SST ? top->base.it : NULL));
 	s->resolved = true;
 	s->hidden_run = 0;
 	if (top->kind == FLOW_SOURCE_SST && flowi_tombs_empty(&s->tombs))

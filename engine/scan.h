@@ -138,9 +138,11 @@ extern bool flowi_scan_dead(const FlowScan *s, const FlowRec *rec);
 /* Around a call: counts the rows it returned, and its time now and then. */
 extern int64_t flowi_scan_begin_call(FlowDb *db);
 extern void flowi_scan_end_call(FlowDb *db, int64_t began, uint32_t rows);
-/* Copy a row of the current fill into the vector. */
+/* Copy a row of the current fill into the vector.  it: of an SSTable, its
+ * iterator, whose current row it is; else NULL. */
 extern FlowStatus flowi_scan_emit(FlowScan *s, FlowSourceKind kind,
-								  const FlowRec *rec) FLOW_MUST_CHECK;
+								  const FlowRec *rec,
+								  FlowIter *it) FLOW_MUST_CHECK;
 
 /* Room for n bytes of the current fill's rows. */
 extern FlowStatus flowi_scan_room(FlowScan *s, size_t n,
@@ -162,8 +164,8 @@ extern FlowStatus flowi_scan_columns_room(FlowScan *s,
 										  uint32_t *wantp) FLOW_MUST_CHECK;
 extern void flowi_scan_columns_trim(FlowScan *s);
 extern void flowi_scan_columns_free(FlowScan *s);
-extern FlowStatus flowi_scan_pick(FlowScan *s,
-								  const FlowRec *rec) FLOW_MUST_CHECK;
+extern FlowStatus flowi_scan_pick(FlowScan *s, const FlowRec *rec,
+								  FlowIter *it) FLOW_MUST_CHECK;
 extern FlowStatus flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run,
 									  uint32_t *np) FLOW_MUST_CHECK;
 

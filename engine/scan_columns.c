@@ -9,6 +9,7 @@
  * Values that are not numbers are copied behind them, as whole values are.
  *-------------------------------------------------------------------------
  */
+#include "block.h"
 #include "scan.h"
 
 #define KEEP_BYTES ((size_t) 256 << 10) /* by a closed scan */
@@ -225,15 +226,29 @@ count_rows(const FlowScan *s, uint32_t first, uint32_t n)
 	return i;
 }
 
+/* The wanted columns of n rows of a block of columns. */
+static FlowStatus
+pick_block(FlowScan *s, FlowBlock *block, uint32_t first, uint32_t n)
+{
+	return flowi_block_pick(block, s->spec.shape, s->spec.columns,
+							s->spec.ncolumns, first, n, s->columns.vectors,
+							s->vec.nrows);
+}
+
 FlowStatus
-flowi_scan_pick(FlowScan *s, const FlowRec *rec)
+flowi_scan_pick(FlowScan *s, const FlowRec *rec, FlowIter *it)
 {
 	FlowScanColumns *c = &s->columns;
 	uint32_t at = s->vec.nrows;
+	FlowBlock *block;
+	uint32_t row;
 
 	FLOW_ASSERT(at < c->cap);
-	FLOW_TRY(flowi_row_pick(&c->picker, rec->value, rec->value_bytes,
-							c->vectors, at));
+	if (it != NULL && flowi_sst_iter_columns(it, &block, &row))
+		FLOW_TRY(pick_block(s, block, row, 1));
+	else
+		FLOW_TRY(flowi_row_pick(&c->picker, rec->value, rec->value_bytes,
+								c->vectors, at));
 	FLOW_TRY(copy_values(s, at, 1));
 	s->fill_bytes += c->row_bytes;
 	return FLOW_OK;
@@ -246,8 +261,12 @@ flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run, uint32_t *np)
 	uint32_t at = s->vec.nrows;
 
 	FLOW_ASSERT(at + *np <= c->cap);
-	FLOW_TRY(flowi_row_pick_run(&c->picker, run->values - run->value_off[0],
-								run->value_off, *np, c->vectors, at));
+	if (run->block)
+		FLOW_TRY(pick_block(s, run->block, run->first, *np));
+	else
+		FLOW_TRY(flowi_row_pick_run(&c->picker,
+									run->values - run->value_off[0],
+									run->value_off, *np, c->vectors, at));
 	*np = count_rows(s, at, *np);
 	FLOW_TRY(copy_values(s, at, *np));
 	s->fill_bytes += *np * c->row_bytes;

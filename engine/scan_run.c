@@ -109,6 +109,9 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 	if (s->vec.nrows >= want || s->fill_bytes >= FLOW_FILL_BYTES ||
 		!flowi_sst_iter_run(top->base.it, &run) || !free_until(s, rec, &until))
 		return FLOW_OK;
+	/* whole values of columns are made one by one */
+	if (run.block && !s->spec.keys_only)
+		return FLOW_OK;
 	n = count_rows(s, &run, until, want - s->vec.nrows);
 	if (n == 0)
 		return FLOW_OK;

@@ -78,6 +78,9 @@ typedef struct FlowSstSpec
 	FlowCompression compression;
 	int zstd_level;
 	uint32_t segment_blocks; /* blocks a segment; 0: the usual number */
+	/* of the values, borrowed until the writer is freed; NULL: blocks of rows
+	 * (block.h) */
+	const FlowShape *shape;
 } FlowSstSpec;
 
 /* Start a new file (an existing one of that name is emptied).  What the
@@ -189,7 +192,16 @@ typedef struct FlowSstRun
 	/* n + 1: where each begins, less the first one's */
 	const uint32_t *value_off;
 	uint32_t n;
+	/* or, if the values are not there because they are columns (block.h), in
+	 * which block, and from which row of it on; else NULL */
+	struct FlowBlock *block;
+	uint32_t first;
 } FlowSstRun;
+
+/* The block that has the current row's value as columns, and which row of it
+ * that is; false: the value is in cur. */
+extern bool flowi_sst_iter_columns(FlowIter *it, struct FlowBlock **blockp,
+								   uint32_t *rowp);
 
 /* False: nothing of that kind is known.  skip steps over n of these rows, so
  * that the last of them counts as the current one; its cur is not set before

@@ -37,6 +37,7 @@ typedef struct SstIter
 	uint32_t block_no; /* in its segment; NO_BLOCK: none */
 	FlowPiece raw;
 	FlowBlock block;
+	FlowBuf value; /* of the current row, of a block of columns */
 
 	/* file bytes [window_off, window_off + window.len) */
 	FlowBuf window;
@@ -225,6 +226,20 @@ set_current(SstIter *it)
 			it->last_txn = it->o.find_txn(it->o.find_arg, cur->seq);
 		cur->txn = it->last_txn;
 	}
+	return FLOW_OK;
+}
+
+static FlowStatus
+make_value(FlowIter *fit)
+{
+	SstIter *it = (SstIter *) fit;
+
+	if (fit->cur.op == FLOW_DELETE)
+		return FLOW_OK;
+	it->value.len = 0;
+	FLOW_TRY(flowi_block_value(&it->block, it->row, &it->value));
+	fit->cur.value = it->value.data;
+	fit->cur.value_bytes = (uint32_t) it->value.len;
 	return FLOW_OK;
 }
 
@@ -482,9 +497,19 @@ seek_reverse(FlowIter *fit, const FlowSeek *to)
 /* --- the rest --- */
 
 bool
+flowi_sst_iter_columns(FlowIter *fit, FlowBlock **blockp, uint32_t *rowp)
+{
+	SstIter *it = (SstIter *) fit;
+
+	*blockp = &it->block;
+	*rowp = it->row;
+	return it->block.value_off == NULL;
+}
+
+bool
 flowi_sst_iter_run(FlowIter *fit, FlowSstRun *run)
 {
-	const SstIter *it = (const SstIter *) fit;
+	SstIter *it = (SstIter *) fit;
 	const FlowBlock *b = &it->block;
 	uint32_t first = it->row + 1;
 
@@ -493,8 +518,15 @@ flowi_sst_iter_run(FlowIter *fit, FlowSstRun *run)
 	run->n = b->run_row[it->run + 1] - first;
 	run->ts = b->ts + first;
 	run->expire_at = b->expire_at ? b->expire_at + first : NULL;
-	run->value_off = b->value_off + first;
-	run->values = b->values + b->value_off[first];
+	run->block = NULL;
+	run->first = first;
+	if (b->value_off == NULL)
+		run->block = &it->block;
+	else
+	{
+		run->value_off = b->value_off + first;
+		run->values = b->values + b->value_off[first];
+	}
 	return run->n > 0;
 }
 
@@ -544,6 +576,7 @@ free_iter(FlowIter *fit)
 	flowi_piece_free(it->r, &it->leaf);
 	flowi_piece_free(it->r, &it->raw);
 	flowi_buf_free(&it->window);
+	flowi_buf_free(&it->value);
 	env->free(env, it);
 }
 
@@ -553,7 +586,7 @@ flowi_sst_iter_memory(const FlowIter *fit)
 	const SstIter *it = (const SstIter *) fit;
 
 	return it->leaf.mem_bytes + it->raw.mem_bytes + it->window.cap +
-		   it->block.mem_bytes;
+		   it->value.cap + flowi_block_memory(&it->block);
 }
 
 FlowStatus
@@ -568,6 +601,7 @@ flowi_sst_iter(FlowSstReader *r, const FlowSstIterOptions *o, FlowIter **itp)
 	memset(it, 0, sizeof(*it));
 	it->it.seek = o->reverse ? seek_reverse : seek_forward;
 	it->it.next = o->reverse ? next_reverse : next_forward;
+	it->it.value = make_value;
 	it->it.free = free_iter;
 	it->r = r;
 	it->o = *o;
@@ -575,8 +609,9 @@ flowi_sst_iter(FlowSstReader *r, const FlowSstIterOptions *o, FlowIter **itp)
 		it->o.stats = &it->no_stats;
 	it->seg = it->block_seg = FLOW_NO_SEGMENT;
 	it->block_no = NO_BLOCK;
-	flowi_block_init(&it->block, r->env);
+	flowi_block_init(&it->block, r->env, r->codec);
 	flowi_buf_init(&it->window, r->env);
+	flowi_buf_init(&it->value, r->env);
 	*itp = &it->it;
 	return FLOW_OK;
 }

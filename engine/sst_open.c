@@ -26,7 +26,7 @@ decode_footer(FlowSstReader *r, const uint8_t *f, uint64_t off)
 						  "%" PRIu64 ", newer than %u",
 						  r->path, version, off + FOOT_VERSION, SST_VERSION);
 	if (flowi_get64(f + FOOT_CHECKSUM) != XXH3_64bits(f, FOOT_CHECKSUM) ||
-		version != SST_VERSION || flowi_get32(f + FOOT_ZERO) != 0)
+		version < SST_VERSION_LEAST || flowi_get32(f + FOOT_ZERO) != 0)
 		return flowi_reader_damaged(r, off, "wrong footer");
 	if (flowi_get64(f + FOOT_ID) != r->info.id ||
 		flowi_get32(f + FOOT_STORE) != r->info.store_id)

@@ -17,6 +17,14 @@
 
 #define WRITE_BYTES (256u * 1024u)
 
+/*
+ * A block of columns is larger than one of rows, since each column is encoded
+ * on its own, but what is decoded for one row grows with it.
+ */
+#define COLUMNS_TIMES 16u
+#define COLUMNS_MAX_BYTES (1u << 20) /* or block_bytes, if that is more */
+#define COLUMNS_ROWS 4096u
+
 /* So much is synced at a time, and not all at the end: the last sync, in
  * which nobody can interrupt, then takes no longer than any other. */
 #define SYNC_BYTES (16u << 20)
@@ -73,6 +81,12 @@ flowi_sst_create(FlowEnv *env, const char *path, const FlowSstSpec *spec,
 	if (w->spec.segment_blocks == 0)
 		w->spec.segment_blocks = SEGMENT_BLOCKS;
 	init_buffers(w);
+	if (spec->shape)
+		flowi_block_builder_shape(&w->block, spec->shape, &w->codec,
+								  spec->compression, spec->zstd_level);
+	w->columns_bytes = (uint64_t) w->spec.block_bytes * COLUMNS_TIMES;
+	w->columns_bytes = FLOW_MIN(w->columns_bytes, COLUMNS_MAX_BYTES);
+	w->columns_bytes = FLOW_MAX(w->columns_bytes, w->spec.block_bytes);
 	w->block_bounds = w->bounds = FLOW_BOUNDS_EMPTY;
 	reset_segment(w);
 	w->info = (FlowSstInfo){.id = spec->id,
@@ -271,8 +285,11 @@ end_block(FlowSstWriter *w)
 	size_t raw_bytes, frame_bytes;
 
 	FLOW_TRY(flowi_block_finish(&w->block, &raw, &raw_bytes));
-	FLOW_TRY(flowi_writer_frame(w, KIND_BLOCK, w->spec.compression,
-								&w->block.raw, &frame_bytes));
+	/* columns are compressed one by one, as far as that pays */
+	FLOW_TRY(flowi_writer_frame(
+		w, KIND_BLOCK,
+		w->block.as_columns ? FLOW_COMPRESS_NONE : w->spec.compression,
+		&w->block.raw, &frame_bytes));
 	if (w->leaf.n == 0)
 		w->seg_first_ts = w->block_first_ts;
 	FLOW_TRY(put_leaf_entry(w, off, raw_bytes));
@@ -328,6 +345,7 @@ check_order(FlowSstWriter *w, const FlowRec *rec, bool *new_keyp,
 	*new_keyp = *new_identityp = true;
 	if (rec->key_bytes > FLOW_MAX_KEY || rec->value_bytes > FLOW_MAX_VALUE ||
 		rec->op > FLOW_DELETE ||
+		(rec->op == FLOW_DELETE) != (rec->value == NULL) ||
 		(rec->op == FLOW_DELETE && rec->value_bytes != 0))
 		return flowi_fail(FLOW_INVALID, "malformed record for file \"%s\"",
 						  w->path);
@@ -376,9 +394,13 @@ widen_bounds(FlowBounds *b, const FlowRec *rec)
 static bool
 block_full(const FlowSstWriter *w, const FlowRec *rec, bool new_key)
 {
-	return w->block.bytes + (new_key ? rec->key_bytes : 0) + rec->value_bytes +
-			   FLOW_BLOCK_ROW_BYTES >
-		   w->spec.block_bytes;
+	const FlowBlockBuilder *b = &w->block;
+	uint64_t bytes = b->bytes + (new_key ? rec->key_bytes : 0) +
+					 rec->value_bytes + FLOW_BLOCK_ROW_BYTES;
+
+	if (!b->conforms)
+		return bytes > w->spec.block_bytes;
+	return bytes > w->columns_bytes || b->nrows >= COLUMNS_ROWS;
 }
 
 FlowStatus

@@ -30,6 +30,7 @@ struct FlowSstWriter
 
 	/* the block that gathers */
 	FlowBlockBuilder block;
+	uint64_t columns_bytes; /* where one of columns ends */
 	FlowBounds block_bounds;
 	int64_t block_first_ts;
 

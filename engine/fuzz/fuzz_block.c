@@ -7,14 +7,50 @@
  */
 #include "fuzz.h"
 
-#include "../block.h"
+#include "../block_format.h"
 #include "../test/rows.h"
 
 #define MAX_SEARCHES 200u
 
+#define MAX_LOOKED_AT 4096u /* rows, of a block of a million: enough */
+
+/* Of columns: the row's value, whole, and each of its columns. */
+static uint64_t
+check_value(FlowBlock *b, uint32_t row, FlowBuf *value)
+{
+	static FlowColumn known[FLOW_MAX_COLUMNS];
+	uint64_t sum = 0;
+	FlowStatus st;
+
+	value->len = 0;
+	st = flowi_block_value(b, row, value);
+	fuzz_check_status(st);
+	if (st == FLOW_OK)
+		sum = fuzz_sum(sum, value->data, value->len);
+	FUZZ_CHECK(st != FLOW_OK || value->len <= FLOW_MAX_VALUE);
+	for (uint32_t c = 0; c < b->ncolumns; c++)
+	{
+		const uint8_t *e = b->raw + HEADER2_BYTES + (size_t) DIR_ENTRY * c;
+		FlowShape shape = {.ncolumns = c + 1, .columns = known};
+		int64_t num[1];
+		const uint8_t *ptr[1];
+		uint32_t bytes[1];
+		uint8_t null[1];
+		FlowColumnVector v = {num, ptr, bytes, null, false};
+
+		known[c].kind = (FlowColumnKind) e[DIR_KIND];
+		known[c].bytes = e[DIR_BYTES] | (uint32_t) e[DIR_BYTES + 1] << 8;
+		st = flowi_block_pick(b, &shape, &c, 1, row, 1, &v, 0);
+		fuzz_check_status(st);
+		if (st == FLOW_OK && !flowi_column_is_number(&known[c]) && !null[0])
+			sum = fuzz_sum(sum, ptr[0], bytes[0]);
+	}
+	return sum;
+}
+
 /* Rows in strict order, keys and values inside. */
 static uint64_t
-check_rows(const FlowBlock *b, const uint8_t *data, size_t size)
+check_rows(FlowBlock *b, const uint8_t *data, size_t size, FlowBuf *value)
 {
 	FlowRec last = {0};
 	uint64_t sum = 0;
@@ -36,10 +72,13 @@ check_rows(const FlowBlock *b, const uint8_t *data, size_t size)
 			FUZZ_CHECK(rec.op == FLOW_PUT ||
 					   (rec.op == FLOW_DELETE && rec.value_bytes == 0));
 			FUZZ_CHECK(row == 0 || rows_cmp_recs(&last, &rec) < 0);
-			if (row < 4096) /* of a block of a million rows: enough */
-				sum = fuzz_sum(fuzz_sum(sum, rec.key, rec.key_bytes), rec.value,
-							   rec.value_bytes);
 			last = rec;
+			if (row >= MAX_LOOKED_AT)
+				continue;
+			sum = fuzz_sum(fuzz_sum(sum, rec.key, rec.key_bytes), rec.value,
+						   rec.value_bytes);
+			if (b->value_off == NULL && rec.op == FLOW_PUT)
+				sum += check_value(b, row, value);
 		}
 	}
 	return sum;
@@ -88,9 +127,13 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	FlowEnv *env = fuzz_begin(data, size);
+	FlowCodec codec;
 	FlowBlock b;
+	FlowBuf value;
 
-	flowi_block_init(&b, env);
+	flowi_codec_init(&codec, env);
+	flowi_buf_init(&value, env);
+	flowi_block_init(&b, env, &codec);
 	for (int i = 0; i < 2; i++) /* again, into the memory of the first */
 	{
 		FlowStatus st = flowi_block_decode(&b, data, size, "block", 0);
@@ -99,10 +142,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (st != FLOW_OK)
 			continue;
 		fuzz_decoded += (uint64_t) i;
-		(void) check_rows(&b, data, size);
+		(void) check_rows(&b, data, size, &value);
 		check_searches(&b);
 	}
 	flowi_block_free(&b);
+	flowi_buf_free(&value);
+	flowi_codec_free(&codec);
 	fuzz_end();
 	return 0;
 }
@@ -118,13 +163,25 @@ fuzz_seed(CheckRandom *r, FuzzBytes *out)
 					 .extreme = check_below(r, 2),
 					 .tomb_percent = (uint32_t) check_below(r, 2) * 30,
 					 .mortal_percent = (uint32_t) check_below(r, 3) * 50};
+	FlowColumn columns[ROWS_MAX_COLUMNS];
+	FlowShape shape;
+	FlowCodec codec;
 	FlowBlockBuilder b;
 	const uint8_t *raw;
 	size_t bytes;
 	Rows rows;
 
-	rows_make(&rows, r, &spec);
+	flowi_codec_init(&codec, env);
 	flowi_block_builder_init(&b, env);
+	rows_make_shape(&shape, columns, r);
+	if (check_below(r, 3))
+	{
+		spec.shape = &shape;
+		spec.narrow_percent = 50 * (uint32_t) check_below(r, 2);
+		flowi_block_builder_shape(&b, &shape, &codec,
+								  (FlowCompression) check_below(r, 3), 1);
+	}
+	rows_make(&rows, r, &spec);
 	for (uint32_t i = 0; i < rows.n; i++)
 	{
 		bool new_key =
@@ -137,6 +194,7 @@ fuzz_seed(CheckRandom *r, FuzzBytes *out)
 	FUZZ_CHECK(flowi_block_finish(&b, &raw, &bytes) == FLOW_OK);
 	fuzz_bytes_set(out, raw, bytes);
 	flowi_block_builder_free(&b);
+	flowi_codec_free(&codec);
 	rows_free(&rows);
 	fuzz_end();
 }

@@ -118,6 +118,9 @@ scan(FlowSstReader *r, const FlowSstIterOptions *o, Seen *seen)
 	seen->st = it->seek(it, &first);
 	while (seen->st == FLOW_OK)
 	{
+		seen->st = flowi_iter_value(it);
+		if (seen->st != FLOW_OK)
+			break;
 		check_rec(flowi_sst_info(r), &it->cur);
 		FUZZ_CHECK(seen->n == 0 || in_order(&last, &it->cur, o->reverse));
 		keep(seen, &it->cur);
@@ -174,8 +177,11 @@ check_whole(FlowSstReader *r, const Seen *forward, CheckRandom *random)
 		if (st == FLOW_OK)
 		{
 			FUZZ_CHECK(at < rows.n);
-			rows_check_rec(&it->cur, &rows.rec[rows.order[o.reverse][at]]);
+			st = flowi_iter_value(it);
+			fuzz_check_status(st);
 		}
+		if (st == FLOW_OK)
+			rows_check_rec(&it->cur, &rows.rec[rows.order[o.reverse][at]]);
 		it->free(it);
 	}
 	free(rows.order[0]);
@@ -328,11 +334,21 @@ fuzz_seed(CheckRandom *r, FuzzBytes *out)
 					   .compression = (FlowCompression) check_below(r, 3),
 					   .zstd_level = 1,
 					   .segment_blocks = 1 + (uint32_t) check_below(r, 6)};
+	FlowColumn columns[ROWS_MAX_COLUMNS];
+	FlowShape shape;
 	FlowSstWriter *w;
 	FlowSstInfo info;
 	const uint8_t *file;
 	size_t bytes;
 
+	rows_make_shape(&shape, columns, r);
+	if (check_below(r, 2))
+	{
+		sst.block_bytes /= 8;
+		sst.shape = spec.shape = &shape;
+		spec.narrow_percent = 50 * (uint32_t) check_below(r, 2);
+		spec.odd_percent = (uint32_t) check_below(r, 2);
+	}
 	if (check_below(r, 2)) /* so that a change reaches the decoders */
 		sst.compression = FLOW_COMPRESS_NONE;
 	FUZZ_CHECK(flowi_sst_create(env, PATH, &sst, &w) == FLOW_OK);

@@ -68,6 +68,9 @@ exchange_read(TestDb *t, const FlowSst *sst, ExchangeRow *rows, uint32_t *np)
 		 st = it->next(it))
 	{
 		CHECK(*np < EXCHANGE_ROWS);
+		st = flowi_iter_value(it);
+		if (st != FLOW_OK)
+			break;
 		exchange_copy(&rows[*np], &it->cur);
 		exchange_point(&rows[(*np)++]);
 	}

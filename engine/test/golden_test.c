@@ -364,7 +364,7 @@ patch_block(const char *path, uint64_t id)
 	(void) take(&b, 4);
 	stored = take(&b, 4);
 	CHECK(p[16] == 1 && p[17] == 0 && p[20] == 1);
-	p[20] = 2;
+	p[20] = 3;
 	hash = XXH3_64bits_withSeed(p + 8, 12 + stored,
 								id * UINT64_C(0x9e3779b97f4a7c15));
 	for (int i = 0; i < 8; i++)
@@ -484,7 +484,7 @@ check_future(const char *dir)
 	CHECK_STATUS(try_host(dir), FLOW_END);
 	refuse_file(dir, "INDEX/CURRENT", 8, 4);
 	refuse_file(dir, manifest, 8, 4);
-	refuse_file(dir, sst, -24, 3);
+	refuse_file(dir, sst, -24, 4);
 	refuse_file(dir, sst, 20, 0);
 	refuse_records(dir);
 	refuse_segment(dir);

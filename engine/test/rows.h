@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "../coding.h"
 #include "../iter.h"
 #include "check.h"
 
@@ -29,6 +30,10 @@ typedef struct RowsSpec
 	bool extreme;		/* timestamps, sequences and expiry of any size */
 	uint32_t tomb_percent;
 	uint32_t mortal_percent;
+	/* values are rows of that shape, as FORMAT.md has them; NULL: any bytes */
+	const FlowShape *shape;
+	uint32_t narrow_percent; /* of them, that lack columns at the end */
+	uint32_t odd_percent;	 /* of all values, that are any bytes all the same */
 } RowsSpec;
 
 static inline int
@@ -73,6 +78,131 @@ rows_bytes(CheckRandom *r, uint32_t n)
 	return p;
 }
 
+/* ------------------------------------------------------- rows of columns */
+
+#define ROWS_MAX_COLUMNS 24u
+
+/* Some columns; col has room for ROWS_MAX_COLUMNS. */
+static inline void
+rows_make_shape(FlowShape *shape, FlowColumn *col, CheckRandom *r)
+{
+	static const uint32_t widths[] = {8, 4, 2, 1};
+
+	shape->ncolumns = (uint32_t) check_below(
+		r, check_below(r, 4) ? 6 : ROWS_MAX_COLUMNS + 1);
+	shape->columns = col;
+	for (uint32_t i = 0; i < shape->ncolumns; i++)
+	{
+		col[i] = (FlowColumn){.kind = (FlowColumnKind) (1 + check_below(r, 6))};
+		if (col[i].kind == FLOW_COLUMN_INT)
+			col[i].bytes = widths[check_below(r, 4)];
+		else if (col[i].kind == FLOW_COLUMN_FLOAT)
+			col[i].bytes = widths[check_below(r, 2)];
+		else if (col[i].kind == FLOW_COLUMN_FIXED)
+			col[i].bytes = 1 + (uint32_t) check_below(r, 20);
+	}
+}
+
+/* A number or bytes of one length, of the kind that the column tends to. */
+static inline uint8_t *
+rows_put_fixed(CheckRandom *r, const FlowColumn *col, uint32_t which,
+			   uint8_t *p)
+{
+	uint64_t v = check_below(r, 100);
+	double d = (double) v;
+	float f = (float) v;
+
+	if (which % 3 == 1)
+		v = check_random(r) >> check_below(r, 64);
+	if (which % 3 == 2 || check_below(r, 20) == 0)
+		v = 7;
+	else if (col->kind == FLOW_COLUMN_FLOAT && which % 3 == 0)
+	{
+		d = check_below(r, 2) ? d / 100 : d;
+		if (col->bytes == 8)
+			memcpy(&v, &d, 8);
+		else
+			memcpy(&v, &f, 4);
+	}
+	for (uint32_t i = 0; i < col->bytes; i++)
+		*p++ = (uint8_t) (i < 8 ? v >> 8 * i : 9);
+	return p;
+}
+
+static inline uint8_t *
+rows_put_varying(CheckRandom *r, const FlowColumn *col, uint32_t which,
+				 uint8_t *p)
+{
+	uint32_t n = (uint32_t) check_below(r, check_below(r, 30) ? 20 : 300);
+	bool few = which % 2;
+
+	if (few)
+		n = (uint32_t) check_below(r, 3);
+	if (col->kind == FLOW_COLUMN_PACKED && n <= 126)
+		*p++ = (uint8_t) ((n + 1) * 2 + 1);
+	else
+	{
+		if (col->kind != FLOW_COLUMN_STRING)
+			*p++ = 0;
+		p = flowi_put_varint(p, n);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		*p++ = (uint8_t) ('a' + (few ? n : check_below(r, 20)));
+	return p;
+}
+
+/* A row of the first columns of the shape, malloc'ed. */
+static inline uint8_t *
+rows_row(CheckRandom *r, const FlowShape *shape, uint32_t ncolumns,
+		 uint32_t *bytesp)
+{
+	static uint8_t bytes[ROWS_MAX_COLUMNS * 320 + 16];
+	bool null[ROWS_MAX_COLUMNS];
+	bool any = false;
+	uint8_t *p = bytes;
+	uint8_t *row;
+
+	for (uint32_t i = 0; i < ncolumns; i++)
+	{
+		null[i] = check_below(r, 10) == 0 || i % 7 == 5;
+		any |= null[i];
+	}
+	*p++ = 1;
+	p = flowi_put_varint(p, ncolumns * 2 + any);
+	if (any)
+	{
+		memset(p, 0, (ncolumns + 7) / 8);
+		for (uint32_t i = 0; i < ncolumns; i++)
+			p[i / 8] |= (uint8_t) (null[i] << i % 8);
+		p += (ncolumns + 7) / 8;
+	}
+	for (uint32_t i = 0; i < ncolumns; i++)
+		if (!null[i])
+			p = shape->columns[i].kind <= FLOW_COLUMN_FIXED
+					? rows_put_fixed(r, &shape->columns[i], i, p)
+					: rows_put_varying(r, &shape->columns[i], i, p);
+	*bytesp = (uint32_t) (p - bytes);
+	row = rows_alloc(*bytesp);
+	memcpy(row, bytes, *bytesp);
+	return row;
+}
+
+static inline uint8_t *
+rows_value(CheckRandom *r, const RowsSpec *spec, uint32_t *bytesp)
+{
+	uint32_t n;
+
+	if (spec->shape == NULL || check_below(r, 100) < spec->odd_percent)
+	{
+		*bytesp = (uint32_t) check_below(r, spec->value_max + 1);
+		return rows_bytes(r, *bytesp);
+	}
+	n = spec->shape->ncolumns;
+	if (check_below(r, 100) < spec->narrow_percent)
+		n = (uint32_t) check_below(r, n + 1);
+	return rows_row(r, spec->shape, n, bytesp);
+}
+
 static inline int64_t
 rows_ts(CheckRandom *r, const RowsSpec *spec)
 {
@@ -109,8 +239,7 @@ rows_make_one(CheckRandom *r, const RowsSpec *spec, FlowRec *rec)
 		rec->op = FLOW_DELETE;
 	else
 	{
-		rec->value_bytes = (uint32_t) check_below(r, spec->value_max + 1);
-		rec->value = rows_bytes(r, rec->value_bytes);
+		rec->value = rows_value(r, spec, &rec->value_bytes);
 	}
 }
 

@@ -61,7 +61,7 @@ walk(FlowSstReader *r, const Rows *rows, CheckRandom *rnd, bool reverse)
 		}
 		if (st == FLOW_OK)
 		{
-			rows_check_rec(&it->cur, &rows->rec[rows->order[reverse][i]]);
+			ssts_check_rec(it, &rows->rec[rows->order[reverse][i]]);
 			i++;
 			st = it->next(it);
 		}
@@ -89,6 +89,9 @@ test_pauses(CheckRandom *rnd)
 		Rows rows;
 		FlowSstReader *r;
 
+		sst_spec.shape = NULL;
+		if (check_below(rnd, 2))
+			ssts_use_columns(&spec, rnd);
 		rows_make(&rows, rnd, &spec);
 		sst_spec.segment_blocks = (uint32_t) check_below(rnd, 5);
 		sst_spec.compression = (FlowCompression) check_below(rnd, 3);
@@ -129,19 +132,19 @@ test_resume(void)
 		flowi_sst_iter_pause(it);
 		CHECK(it->cur.ts == to.ts && it->cur.seq == rows.rec[500].seq);
 		CHECK_OK(flowi_sst_iter_resume(it));
-		rows_check_rec(&it->cur, &rows.rec[500]);
+		ssts_check_rec(it, &rows.rec[500]);
 		flowi_sst_iter_pause(it);
 		CHECK_OK(it->seek(it, &to));
-		rows_check_rec(&it->cur, &rows.rec[500]);
+		ssts_check_rec(it, &rows.rec[500]);
 	}
 	CHECK(stats.blocks_read == 1);
 	flowi_sst_iter_pause(it);
 	flowi_cache_forget(env, SPACE, ID);
 	CHECK_OK(flowi_sst_iter_resume(it));
 	CHECK(stats.blocks_read == (2));
-	rows_check_rec(&it->cur, &rows.rec[500]);
+	ssts_check_rec(it, &rows.rec[500]);
 	CHECK_OK(it->next(it));
-	rows_check_rec(&it->cur, &rows.rec[501]);
+	ssts_check_rec(it, &rows.rec[501]);
 
 	/* a resume that fails leaves an iterator that can seek */
 	flowi_sst_iter_pause(it);
@@ -150,7 +153,7 @@ test_resume(void)
 	CHECK_STATUS(flowi_sst_iter_resume(it), FLOW_IOERR);
 	flow_env_posix_fail(env, FLOW_POSIX_READ, 1, 0, 0);
 	CHECK_OK(it->seek(it, &to));
-	rows_check_rec(&it->cur, &rows.rec[500]);
+	ssts_check_rec(it, &rows.rec[500]);
 	it->free(it);
 	flowi_sst_close(r);
 	rows_free(&rows);
@@ -172,7 +175,7 @@ scan(FlowSstReader *r, const Rows *rows, bool no_fill, bool no_verify)
 	CHECK_OK(flowi_sst_iter(r, &o, &it));
 	for (st = it->seek(it, &(FlowSeek){.unbounded = true}); st == FLOW_OK;
 		 st = it->next(it))
-		rows_check_rec(&it->cur, &rows->rec[i++]);
+		ssts_check_rec(it, &rows->rec[i++]);
 	CHECK(st == FLOW_END && i == rows->n);
 	it->free(it);
 	CHECK(pinned() == 0);

@@ -71,7 +71,7 @@ check_scan(FlowSstReader *r, const Rows *rows, bool reverse)
 	{
 		CHECK(i < rows->n);
 		CHECK(it->cur.txn == NULL);
-		rows_check_rec(&it->cur, &rows->rec[rows->order[reverse][i++]]);
+		ssts_check_rec(it, &rows->rec[rows->order[reverse][i++]]);
 	}
 	CHECK(st == FLOW_END && i == rows->n);
 	it->free(it);
@@ -99,7 +99,7 @@ check_seeks(FlowSstReader *r, const Rows *rows, bool reverse, CheckRandom *rnd)
 		for (; st == FLOW_OK && steps > 0; steps--, i++)
 		{
 			CHECK(i < rows->n);
-			rows_check_rec(&it->cur, &rows->rec[rows->order[reverse][i]]);
+			ssts_check_rec(it, &rows->rec[rows->order[reverse][i]]);
 			st = it->next(it);
 		}
 		CHECK(st == (i < rows->n ? FLOW_OK : FLOW_END));
@@ -138,7 +138,7 @@ check_bounds(FlowSstReader *r, const Rows *rows, bool reverse, CheckRandom *rnd)
 				break;
 			CHECK(rec->ts < lo || rec->ts > hi);
 		}
-		rows_check_rec(&it->cur, &rows->rec[rows->order[reverse][i++]]);
+		ssts_check_rec(it, &rows->rec[rows->order[reverse][i++]]);
 	}
 	CHECK(st == FLOW_END);
 	for (; i < rows->n; i++)
@@ -155,7 +155,7 @@ test_random(CheckRandom *rnd)
 {
 	static const uint32_t sizes[] = {0, 1, 200, 1000, 4096, 1u << 14, 1u << 30};
 
-	for (int round = 0; round < 140; round++)
+	for (int round = 0; round < 210; round++)
 	{
 		RowsSpec spec = {.n = 1 + (uint32_t) check_below(rnd, 1000),
 						 .nkeys = 1 + (uint32_t) check_below(rnd, 40),
@@ -168,6 +168,9 @@ test_random(CheckRandom *rnd)
 		FlowSstInfo info;
 		FlowSstReader *r;
 
+		sst_spec.shape = NULL;
+		if (check_below(rnd, 3))
+			ssts_use_columns(&spec, rnd);
 		rows_make(&rows, rnd, &spec);
 		sst_spec.block_bytes = sizes[round % 7];
 		sst_spec.segment_blocks = (uint32_t) check_below(rnd, 5);
@@ -388,6 +391,7 @@ test_misuse(void)
 {
 	FlowRec rec = {.key = (const uint8_t *) "b",
 				   .key_bytes = 1,
+				   .value = (const uint8_t *) "",
 				   .ts = 5,
 				   .expire_at = FLOW_NEVER,
 				   .seq = 5};
@@ -407,6 +411,8 @@ test_misuse(void)
 	CHECK_STATUS(flowi_sst_add(w, &bad), FLOW_INVALID);
 	bad = rec;
 	bad.seq = 4;
+	bad.value = NULL;
+	CHECK_STATUS(flowi_sst_add(w, &bad), FLOW_INVALID);
 	bad.op = FLOW_DELETE;
 	CHECK_OK(flowi_sst_add(w, &bad));
 	CHECK_OK(flowi_sst_finish(w, &info));

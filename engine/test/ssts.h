@@ -153,6 +153,28 @@ ssts_all(bool reverse)
 }
 
 static inline void
+ssts_check_rec(FlowIter *it, const FlowRec *want)
+{
+	CHECK_OK(flowi_iter_value(it));
+	rows_check_rec(&it->cur, want);
+}
+
+/* Let the rows that are made be rows of columns, and the files of blocks of
+ * columns, as far as they can. */
+static inline void
+ssts_use_columns(RowsSpec *rows, CheckRandom *r)
+{
+	static FlowColumn columns[ROWS_MAX_COLUMNS];
+	static FlowShape shape;
+
+	rows_make_shape(&shape, columns, r);
+	rows->shape = &shape;
+	rows->narrow_percent = 30 * (uint32_t) check_below(r, 3);
+	rows->odd_percent = check_below(r, 3) ? 0 : 1;
+	sst_spec.shape = &shape;
+}
+
+static inline void
 ssts_check_unpinned(void)
 {
 	FlowCacheStats stats;
@@ -250,6 +272,9 @@ ssts_read_through(const Rows *rows, const Tombs *tombs)
 		for (st = it->seek(it, &to); st == FLOW_OK; st = it->next(it))
 		{
 			CHECK(i < rows->n);
+			st = flowi_iter_value(it);
+			if (st != FLOW_OK)
+				break;
 			rows_check_rec(&it->cur, &rows->rec[rows->order[reverse][i++]]);
 		}
 		it->free(it);
