@@ -720,11 +720,11 @@ typedef struct FlowScanSpec
 	 * and the other way round, which are the same bits; likewise of 4 bytes.
 	 */
 	const FlowShape *shape;
-	const uint32_t *columns; /* numbers in the shape, each above the last */
-	uint32_t ncolumns;		 /* 0: values as they are */
-	const FlowFilter *filters;
-	uint32_t nfilters;
-	uint64_t limit;		   /* rows, 0 = no limit */
+	const uint32_t *columns;   /* numbers in the shape, each above the last */
+	uint32_t ncolumns;		   /* 0: values as they are */
+	const FlowFilter *filters; /* a row has to pass all of them */
+	uint32_t nfilters;		   /* 0 without columns */
+	uint64_t limit;			   /* rows, 0 = no limit */
 	int64_t now;		   /* expiry is judged at this time; INT64_MIN: never */
 	FlowVisibleFn visible; /* NULL: only xid 0 and SETTLED are visible */
 	void *visible_arg;
@@ -781,7 +781,8 @@ struct FlowVector
 typedef struct FlowScanStats
 {
 	uint64_t rows;				/* returned */
-	uint64_t rows_memtable;		/* of these, from memtables */
+	uint64_t rows_filtered;		/* seen, and left out by a filter */
+	uint64_t rows_memtable;		/* of both, from memtables */
 	uint64_t rows_sst;			/* from SSTables */
 	uint64_t rows_own;			/* from the private buffer */
 	uint64_t versions_hidden;	/* invisible, superseded, deleted or expired */
@@ -799,7 +800,9 @@ typedef struct FlowScanStats
  *		next fills *vec (owned by the scan) with the next rows; FLOW_END when
  *		none is left (and ever after).  At most want rows are returned
  *		(0: FLOW_VECTOR_ROWS), and none behind the one that brings the rows
- *		to 2 MB.  INTERRUPTED: nothing is lost, call again.
+ *		to 2 MB.  With filters want is how many rows are looked at first; of
+ *		more that it takes to find one, FLOW_VECTOR_ROWS may be returned.
+ *		INTERRUPTED: nothing is lost, call again.
  *		Between calls a scan pins SSTables of one version, never a memtable;
  *		a newer version is taken up at the next call, which is right because
  *		no version that a snapshot may need is ever dropped.
@@ -829,7 +832,8 @@ extern FlowStatus flow_scan_row(FlowScan *scan,
  * flow_get / flow_get_latest
  *		The live row (key, ts), or the live row of key with the highest ts,
  *		among what spec's visible, own and now let see (bounds, direction and
- *		limit of spec are ignored).  *scanp holds the memory of *vecp (one
+ *		limit of spec are ignored).  A row that a filter leaves out is not found
+ *		by flow_get, and passed over by flow_get_latest.  *scanp holds the memory of *vecp (one
  *		row): close it.  NOTFOUND: *scanp is NULL.
  */
 extern FlowStatus flow_get(FlowDb *db, const FlowScanSpec *spec,

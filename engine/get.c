@@ -307,13 +307,20 @@ look_up_row(Lookup *l)
 		return FLOW_NOTFOUND;
 	}
 	if (l->kind == FLOW_SOURCE_SST)
-		return flowi_scan_emit(l->s, l->kind, &l->read.it->cur, l->read.it);
-	return flowi_scan_emit(l->s, l->kind, &l->rec, NULL);
+		FLOW_TRY(flowi_scan_emit(l->s, l->kind, &l->read.it->cur, l->read.it));
+	else
+		FLOW_TRY(flowi_scan_emit(l->s, l->kind, &l->rec, NULL));
+	flowi_scan_filter(l->s, 0);
+	return l->s->vec.nrows > 0 ? FLOW_OK : FLOW_NOTFOUND;
 }
 
 static void
 add_missed(FlowScanStats *sum, const FlowScanStats *s)
 {
+	sum->rows_filtered += s->rows_filtered;
+	sum->rows_memtable += s->rows_memtable;
+	sum->rows_sst += s->rows_sst;
+	sum->rows_own += s->rows_own;
 	sum->versions_hidden += s->versions_hidden;
 	sum->ssts_read += s->ssts_read;
 	sum->ssts_skipped += s->ssts_skipped;

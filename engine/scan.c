@@ -29,6 +29,8 @@
 #define ROWS_KEEP_BYTES ((size_t) 256 << 10) /* by a closed scan */
 #define TOMBS_KEEP 256						 /* by a closed scan */
 
+#define BATCH_GROWTH 4 /* of rows looked at, while few pass the filters */
+
 #define CALLS_SAMPLED 16u /* the time of one in so many calls is taken */
 
 /* ------------------------------------------------------- open and close */
@@ -123,6 +125,7 @@ take_scan(FlowDb *db)
 	flowi_buf_init(&s->origin_key, env);
 	flowi_merge_init(&s->merge, env);
 	flowi_tombs_init(&s->tombs, env);
+	flowi_filters_init(&s->filters, env);
 	return s;
 }
 
@@ -139,6 +142,7 @@ free_scan(FlowScan *s)
 	flowi_merge_free(&s->merge);
 	flowi_tombs_free(&s->tombs);
 	flowi_scan_columns_free(s);
+	flowi_filters_free(&s->filters);
 	if (s->db)
 		flowi_pins_free(s->db, &s->pins);
 	env->free(env, s->ssts);
@@ -194,6 +198,8 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s->fill_bytes = 0;
 	set_time_bounds(s);
 	st = flowi_scan_columns_set(s);
+	if (st == FLOW_OK)
+		st = flowi_filters_set(&s->filters, &s->spec);
 	if (st == FLOW_OK)
 		st = set_key_bounds(s);
 	if (st != FLOW_OK)
@@ -578,13 +584,49 @@ take_version(FlowScan *s, uint32_t want)
 }
 
 static FlowStatus
-fill(FlowScan *s, uint32_t want)
+take_rows(FlowScan *s, uint32_t want)
 {
-	FLOW_TRY(flowi_scan_columns_room(s, &want));
-	FLOW_TRY(flowi_source_begin(s));
 	while (s->vec.nrows < want && s->fill_bytes < FLOW_FILL_BYTES)
 		FLOW_TRY(take_version(s, want));
 	return FLOW_OK;
+}
+
+/*
+ * The same with filters.  As many rows as are wanted are looked at first, and
+ * as long as too few of them pass, more at a time: a slice of a block is read
+ * cheaper than row by row.  What does not pass gives its memory back once
+ * nothing is kept that lies before it.
+ */
+static FlowStatus
+take_filtered(FlowScan *s, uint32_t want, uint32_t room)
+{
+	uint32_t batch = want;
+	FlowStatus st;
+
+	do
+	{
+		uint32_t first = s->vec.nrows;
+
+		if (first == 0)
+			reset_rows(s);
+		st = take_rows(s, FLOW_MIN(first + batch, room));
+		flowi_scan_filter(s, first);
+		batch = FLOW_MIN(batch * BATCH_GROWTH, room);
+	} while (st == FLOW_OK && s->vec.nrows < want && s->vec.nrows <= room / 2 &&
+			 (s->vec.nrows == 0 || s->fill_bytes < FLOW_FILL_BYTES));
+	return st;
+}
+
+static FlowStatus
+fill(FlowScan *s, uint32_t want)
+{
+	uint32_t room = s->filters.n > 0 ? FLOW_VECTOR_ROWS : want;
+
+	FLOW_TRY(flowi_scan_columns_room(s, &room));
+	FLOW_TRY(flowi_source_begin(s));
+	if (s->filters.n > 0)
+		return take_filtered(s, FLOW_MIN(want, room), room);
+	return take_rows(s, room);
 }
 
 /* ----------------------------------------------------------------- next */

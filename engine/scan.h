@@ -7,6 +7,7 @@
 #define FLOW_SCAN_H
 
 #include "coding.h"
+#include "filter.h"
 #include "merge.h"
 #include "pins.h"
 #include "readers.h"
@@ -117,6 +118,7 @@ struct FlowScan
 	size_t fill_bytes; /* keys and values copied, and columns */
 	uint32_t row_at;   /* of vec, what flow_scan_row gives next */
 	FlowScanColumns columns;
+	FlowFilters filters; /* the spec's, which speak of columns */
 	FlowVector vec;
 
 	FlowScanStats stats;
@@ -168,6 +170,10 @@ extern FlowStatus flowi_scan_pick(FlowScan *s, const FlowRec *rec,
 								  FlowIter *it) FLOW_MUST_CHECK;
 extern FlowStatus flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run,
 									  uint32_t *np) FLOW_MUST_CHECK;
+
+/* Leave only those of the vector's rows from number first on that pass the
+ * filters; no more than the spec's limit. */
+extern void flowi_scan_filter(FlowScan *s, uint32_t first);
 
 /*
  * scan_run.c: the top's row was emitted.  Emit those behind it that need no

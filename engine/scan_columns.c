@@ -1,6 +1,7 @@
 /*-------------------------------------------------------------------------
  * scan_columns.c
- *	  Columns of a scan: room for their vectors, rows into them.
+ *	  Columns of a scan: room for their vectors, rows into them and, by the
+ *	  filters, out of them again.
  *
  * The vectors are one piece of memory that stays from call to call and from
  * scan to scan; a call that asks for few rows gets short ones.  A row takes as
@@ -271,4 +272,25 @@ flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run, uint32_t *np)
 	FLOW_TRY(copy_values(s, at, *np));
 	s->fill_bytes += *np * c->row_bytes;
 	return FLOW_OK;
+}
+
+void
+flowi_scan_filter(FlowScan *s, uint32_t first)
+{
+	uint16_t sel[FLOW_VECTOR_ROWS];
+	uint32_t n = s->vec.nrows - first;
+	uint32_t nsel;
+
+	if (s->filters.n == 0 || n == 0)
+		return;
+	nsel = flowi_filters_select(&s->filters, s->columns.vectors, first, n, sel);
+	s->stats.rows -= n - nsel;
+	s->stats.rows_filtered += n - nsel;
+	if (s->spec.limit > 0 && s->stats.rows > s->spec.limit)
+	{
+		nsel -= (uint32_t) (s->stats.rows - s->spec.limit);
+		s->stats.rows = s->spec.limit;
+	}
+	flowi_filters_compact(&s->vec, s->columns.vectors, s->spec.ncolumns, first,
+						  sel, nsel);
 }

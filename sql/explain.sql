@@ -57,7 +57,7 @@ COMMIT;
 SELECT explained($$SELECT * FROM f WHERE host = 'a1' AND ts > 100 AND v > 0$$,
   'FlowDB Bounds', 'FlowDB Key Bounds', 'FlowDB Time Bounds', 'Direction', 'Ranges', 'SSTables Read', 'SSTables Skipped by Key',
   'SSTables Skipped by Time', 'SSTables Skipped by Bloom Filter', 'Blocks Read', 'Blocks Cached', 'Blocks Skipped by Time',
-  'Rows from Memory', 'Rows from SSTables', 'Rows from Transaction', 'Versions Hidden', 'Rows Removed by Filter');
+  'Rows from Memory', 'Rows from SSTables', 'Rows from Transaction', 'Versions Hidden', 'Rows Removed by Filter', 'Rows Removed by FlowDB Filter');
 EXPLAIN (COSTS OFF, VERBOSE) SELECT v FROM icu WHERE host = 'a';
 EXPLAIN (COSTS OFF, VERBOSE) INSERT INTO icu VALUES ('a', 1);
 ALTER SYSTEM RESET flowdb.auto_compaction;

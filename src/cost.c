@@ -37,6 +37,8 @@
 #define OPEN_COST 0.02	   /* of a source: find the place */
 #define RANGE_COST 0.2	   /* a range, however few its rows */
 #define RANGE_BYTES 8192.0 /* of SSTables, that it reads at least */
+#define LOOK_FACTOR 0.1	   /* of cpu_tuple_cost: a row that filters take away */
+#define FILTER_FACTOR 0.1  /* of cpu_operator_cost: in a loop over a vector */
 
 /* ---------------------------------------------------------------- counters */
 
@@ -315,18 +317,38 @@ most_rows(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals)
 	return fixed ? count_ranges(root, fr, quals) : fr->records;
 }
 
-/* What reading so many rows of the store costs, but for the start. */
+/* Of rows that are read, how many filters leave. */
+static double
+filtered_rows(PlannerInfo *root, RelOptInfo *baserel, const FlowdbQuals *quals,
+			  double rows)
+{
+	List *clauses = NIL;
+	ListCell *lc;
+
+	if (quals->filters == NIL)
+		return rows;
+	foreach (lc, quals->filters)
+		clauses = lappend(clauses, ((const FlowdbQual *) lfirst(lc))->rinfo);
+	return rows * clauselist_selectivity(root, clauses, (int) baserel->relid,
+										 JOIN_INNER, NULL);
+}
+
+/* What reading so many rows of the store costs, but for the start, when so
+ * many of them pass the filters. */
 static Cost
 read_cost(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
-		  double rows, Cost per_row)
+		  double rows, double passing, Cost per_row)
 {
 	double ranges = count_ranges(root, fr, quals);
 	double bytes = fr->bytes * rows / fr->records;
+	Cost filter =
+		cpu_operator_cost * FILTER_FACTOR * list_length(quals->filters);
 
 	if (fr->sstables > 0)
 		bytes = Max(bytes, ranges * RANGE_BYTES);
 	return OPEN_COST * (2 + fr->sstables) * (ranges - 1) + RANGE_COST * ranges +
-		   rows * (cpu_tuple_cost * ROW_FACTOR + per_row) +
+		   passing * (cpu_tuple_cost * ROW_FACTOR + per_row) +
+		   (rows - passing) * cpu_tuple_cost * LOOK_FACTOR + rows * filter +
 		   seq_page_cost * BYTES_FACTOR * bytes / BLCKSZ;
 }
 
@@ -351,10 +373,12 @@ flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 		read = clamp_row_est(
 			Min(fr->records * fraction, most_rows(root, fr, quals)));
 	cost->rows = clamp_row_est(
-		read * clauselist_selectivity(root, quals->local, (int) baserel->relid,
+		read * clauselist_selectivity(root, quals->rest, (int) baserel->relid,
 									  JOIN_INNER, NULL));
 	cost_qual_eval(&local, quals->local, root);
 	cost->startup = local.startup + OPEN_COST * (2 + fr->sstables);
 	cost->total =
-		cost->startup + read_cost(root, fr, quals, read, local.per_tuple);
+		cost->startup + read_cost(root, fr, quals, read,
+								  filtered_rows(root, baserel, quals, read),
+								  local.per_tuple);
 }

@@ -6,9 +6,10 @@
  * again.  Under READ COMMITTED its newest version takes its place, if that
  * passes too, as a heap's would after EvalPlanQual; under REPEATABLE READ a
  * newer version is an error.  The conditions are evaluated here, and taken
- * from the node: once a version, however volatile they are.  Of those that
- * bound the engine's scan nothing is to be checked again: they are about key
- * and time, and these are the row's identity.
+ * from the node: once a version, however volatile they are.  What the engine
+ * applies is another matter.  Bounds need not be checked again: they are about
+ * key and time, and these are the row's identity.  Filters are about values, so
+ * another version than the scan's has to pass them too.
  *
  * Keeps: S9.
  *-------------------------------------------------------------------------
@@ -26,8 +27,9 @@ struct FlowdbScanLock
 {
 	FlowdbRowLock mode;
 	FlowdbRowWait wait;
-	CmdType command; /* whose target the relation is; CMD_SELECT: none's */
-	ExprState *qual; /* taken from the node */
+	CmdType command;   /* whose target the relation is; CMD_SELECT: none's */
+	ExprState *qual;   /* taken from the node */
+	ExprState *filter; /* what the engine applies to value columns */
 	int64 now;
 	bool store_locked;
 	FlowdbStatement *statement;
@@ -46,6 +48,7 @@ flowdb_lock_begin(ForeignScanState *node, FlowdbScanState *state)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
 	List *how = list_nth(plan->fdw_private, FLOWDB_SCAN_LOCK);
+	List *filters = list_copy_tail(plan->fdw_recheck_quals, state->nquals);
 	FlowdbScanLock *lock;
 
 	if (how == NIL)
@@ -59,6 +62,7 @@ flowdb_lock_begin(ForeignScanState *node, FlowdbScanState *state)
 	lock->now = flowdb_judge_now(state->db);
 	lock->statement = flowdb_statement(node->ss.ps.state);
 	flowdb_held_init(&lock->held, CurrentMemoryContext);
+	lock->filter = ExecInitQual(filters, &node->ss.ps);
 	if (!node->ss.ps.state->es_epq_active)
 	{
 		lock->qual = node->ss.ps.qual;
@@ -88,6 +92,23 @@ passes(ForeignScanState *node, TupleTableSlot *slot)
 		return true;
 	InstrCountFiltered1(node, 1);
 	return false;
+}
+
+/* The same of a version that the engine has not filtered. */
+static bool
+passes_anew(ForeignScanState *node, TupleTableSlot *slot)
+{
+	FlowdbScanState *state = node->fdw_state;
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+
+	if (state->lock->filter)
+	{
+		ResetExprContext(econtext);
+		econtext->ecxt_scantuple = slot;
+		if (!ExecQual(state->lock->filter, econtext))
+			return false;
+	}
+	return passes(node, slot);
 }
 
 /* The slot shows another version of the row. */
@@ -146,7 +167,7 @@ own_row(ForeignScanState *node, const FlowdbRowId *row, CommandId cid,
 	if (!note->displaced_value)
 		return true;
 	show_version(state, slot, displaced_row(lock->statement, row, note));
-	return passes(node, slot);
+	return passes_anew(node, slot);
 }
 
 /*
@@ -224,7 +245,7 @@ lock_row(ForeignScanState *node, const FlowdbRowId *row, TupleTableSlot *slot)
 		return true;
 	}
 	show_version(state, slot, newest.vec);
-	return passes(node, slot);
+	return passes_anew(node, slot);
 }
 
 /*

@@ -38,6 +38,7 @@ add_stats(FlowScanStats *sum, const FlowScanStats *s)
 	sum->blocks_read += s->blocks_read;
 	sum->blocks_skipped += s->blocks_skipped;
 	sum->cache_hits += s->cache_hits;
+	sum->rows_filtered += s->rows_filtered;
 }
 
 void
@@ -110,16 +111,19 @@ init_qual(FlowdbScanQual *qual, ForeignScanState *node, List *shape, int q,
 	}
 }
 
-static void
-init_quals(FlowdbScanState *state, ForeignScanState *node, ForeignScan *plan)
+/* All quals of a member of fdw_private; *at: the first's first expression. */
+static FlowdbScanQual *
+init_quals(ForeignScanState *node, FlowdbScanPrivate member, int *at, int *np)
 {
-	List *shape = list_nth(plan->fdw_private, FLOWDB_SCAN_QUALS);
-	int at = 0;
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	List *shape = list_nth(plan->fdw_private, member);
+	FlowdbScanQual *quals;
 
-	state->nquals = list_length(shape) / 3;
-	state->quals = palloc(sizeof(FlowdbScanQual) * (state->nquals + 1));
-	for (int q = 0; q < state->nquals; q++)
-		init_qual(&state->quals[q], node, shape, q, &at);
+	*np = list_length(shape) / 3;
+	quals = palloc(sizeof(FlowdbScanQual) * (*np + 1));
+	for (int q = 0; q < *np; q++)
+		init_qual(&quals[q], node, shape, q, at);
+	return quals;
 }
 
 void
@@ -128,6 +132,7 @@ flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node, Relation rel,
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
 	int flags = linitial_int(list_nth(plan->fdw_private, FLOWDB_SCAN_FLAGS));
+	int at = 0;
 
 	state->rel = rel;
 	state->table = flowdb_table_get(rel);
@@ -135,7 +140,9 @@ flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node, Relation rel,
 	state->wanted = wanted_columns(
 		list_nth(plan->fdw_private, FLOWDB_SCAN_WANTED),
 		(flags & FLOWDB_SCAN_ALL_COLUMNS) != 0, RelationGetDescr(rel)->natts);
-	init_quals(state, node, plan);
+	state->quals = init_quals(node, FLOWDB_SCAN_QUALS, &at, &state->nquals);
+	state->filters =
+		init_quals(node, FLOWDB_SCAN_FILTERS, &at, &state->nfilters);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 	flowdb_refuse_serializable();
@@ -194,6 +201,8 @@ eval_ranges(FlowdbScanState *state, ExprContext *econtext)
 		MemoryContextReset(state->bounds_cxt);
 		old = MemoryContextSwitchTo(state->bounds_cxt);
 		state->ranges = flowdb_ranges_eval(state, econtext);
+		if (state->ranges && !flowdb_filters_eval(state, econtext))
+			state->ranges = NULL;
 		MemoryContextSwitchTo(old);
 	}
 	return state->ranges != NULL;
@@ -228,6 +237,8 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 	spec->own = flowdb_xact_buffer(state->table->serverid);
 	spec->own_cid = snapshot->curcid;
 	spec->missed = &state->stats;
+	spec->filters = state->applied;
+	spec->nfilters = (uint32_t) state->napplied;
 	flowdb_announce_reader();
 	state->finished = false;
 }

@@ -44,16 +44,20 @@ explain_bounds(ForeignScanState *node, ExplainState *es)
 	List *context =
 		set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
 	bool prefix = list_length(es->rtable) > 1 || es->verbose;
+	int nbounds = list_length(shape) / 3;
+	List *bounds = list_truncate(list_copy(plan->fdw_recheck_quals), nbounds);
 	List *keys = NIL;
 	List *times = NIL;
 	int q = 0;
 	ListCell *lc;
 
-	explain_clauses("FlowDB Bounds", plan->fdw_recheck_quals, context, prefix,
-					es);
+	explain_clauses("FlowDB Bounds", bounds, context, prefix, es);
+	explain_clauses("FlowDB Filter",
+					list_copy_tail(plan->fdw_recheck_quals, nbounds), context,
+					prefix, es);
 	if (es->format == EXPLAIN_FORMAT_TEXT)
 		return;
-	foreach (lc, plan->fdw_recheck_quals)
+	foreach (lc, bounds)
 		if (list_nth_int(shape, 3 * q++) == FLOWDB_TARGET_TIME)
 			times = lappend(times, lfirst(lc));
 		else
@@ -87,13 +91,27 @@ explain_counters(const FlowdbScanState *state, const FlowScanStats *s,
 	explain_counter("Versions Hidden", s->versions_hidden, es);
 }
 
+/* As "Rows Removed by Filter": of one loop. */
+static void
+explain_removed(uint64 rows, const Instrumentation *instrument,
+				ExplainState *es)
+{
+	double loops = instrument ? instrument->nloops : 1;
+
+	if (rows > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyFloat("Rows Removed by FlowDB Filter", NULL,
+							 loops > 0 ? (double) rows / loops : 0, 0, es);
+}
+
 /* Counters of the executed scan, all loops together. */
 static void
-explain_stats(FlowdbScanState *state, ExplainState *es)
+explain_stats(ForeignScanState *node, FlowdbScanState *state, ExplainState *es)
 {
 	FlowScanStats s;
 
 	flowdb_scan_stats(state, &s);
+	if (state->nfilters > 0)
+		explain_removed(s.rows_filtered, node->ss.ps.instrument, es);
 	if (es->format != EXPLAIN_FORMAT_TEXT)
 	{
 		explain_counters(state, &s, es);
@@ -133,7 +151,7 @@ flowdbExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	if (flags & FLOWDB_SCAN_COLLATION)
 		ExplainPropertyText("Not pushed", "collation", es);
 	if (es->analyze && state->db)
-		explain_stats(state, es);
+		explain_stats(node, state, es);
 }
 
 void

@@ -365,6 +365,9 @@ typedef enum FlowdbQualOp
 	FLOWDB_OP_ANY = 8,	   /* equals one of the values */
 	FLOWDB_OP_TRUE = 9,	   /* holds for every row: IS NOT NULL */
 	FLOWDB_OP_FALSE = 10,  /* holds for none: IS NULL */
+	FLOWDB_OP_NE = 11,	   /* of value columns only, as the next two */
+	FLOWDB_OP_NULL = 12,
+	FLOWDB_OP_NOT_NULL = 13,
 	FLOWDB_OP_ROW_LT = 21, /* 20 + strategy: of the columns from target on, */
 	FLOWDB_OP_ROW_LE = 22, /* as a row */
 	FLOWDB_OP_ROW_GE = 24,
@@ -376,13 +379,15 @@ typedef enum FlowdbQualOp
 #define FLOWDB_TARGET_TIME (-1)
 
 /*
- * A clause that bounds what the engine reads.  It has one value; TRUE and
- * FALSE have none, ANY has any number, ROW has one a column.
+ * A clause that bounds what the engine reads, or that filters it by a value
+ * column.  It has one value; TRUE, FALSE, NULL and NOT_NULL have none, ANY has
+ * any number, ROW has one a column.
  */
 typedef struct FlowdbQual
 {
 	RestrictInfo *rinfo;
-	int target; /* number of a key column, or FLOWDB_TARGET_TIME */
+	int target; /* number of a key column, or FLOWDB_TARGET_TIME; of a filter
+				 * the attnum of its column */
 	FlowdbQualOp op;
 	List *values; /* of Expr *, free of the relation's Vars */
 	List *types;  /* of Oid: the value's type, or an array's elements' */
@@ -390,11 +395,14 @@ typedef struct FlowdbQual
 	bool exact;	  /* need not be rechecked */
 } FlowdbQual;
 
-/* Clauses sorted out; every clause is in pushed (exact), local or both. */
+/* Clauses sorted out; every clause is in pushed (exact), in filters, in local,
+ * or in pushed and local. */
 typedef struct FlowdbQuals
 {
-	List *pushed;			/* FlowdbQual *, OP_TRUE left out */
+	List *pushed;			/* bounds: FlowdbQual *, OP_TRUE left out */
+	List *filters;			/* of value columns: FlowdbQual *, all exact */
 	List *local;			/* RestrictInfo * */
+	List *rest;				/* of filters and local, in the order given */
 	int nfixed;				/* leading key columns fixed by equality */
 	int npoints;			/* leading key columns fixed by EQ or ANY */
 	bool time_fixed;		/* time column fixed by equality */
@@ -416,6 +424,17 @@ extern void flowdb_quals_split(PlannerInfo *root, RelOptInfo *rel,
 							   const FlowdbTable *table, List *rinfos,
 							   FlowdbQuals *quals);
 extern Node *flowdb_strip_relabel(Node *node);
+
+/* --------------------------------------------------------- in valuequal.c */
+
+/*
+ * flowdb_value_match
+ *		Does the engine apply the clause to a value column of rel, exactly?
+ *		qual: out, filled on true.
+ */
+extern bool flowdb_value_match(PlannerInfo *root, RelOptInfo *rel,
+							   const FlowdbTable *table, RestrictInfo *rinfo,
+							   FlowdbQual *qual);
 
 /* ---------------------------------------------------------- in pushlike.c */
 
@@ -453,7 +472,9 @@ typedef enum FlowdbScanPrivate
 	FLOWDB_SCAN_TYPES,	/* oid list, a member an expression of fdw_exprs */
 	FLOWDB_SCAN_ARRAYS, /* int list, likewise */
 	FLOWDB_SCAN_FLAGS,	/* int list of one: bits below */
-	FLOWDB_SCAN_LOCK	/* how rows are locked: flowdb_plan_lock */
+	FLOWDB_SCAN_LOCK,	/* how rows are locked: flowdb_plan_lock */
+	FLOWDB_SCAN_FILTERS /* int list as FLOWDB_SCAN_QUALS, of the filters, whose
+						 * expressions and clauses stand behind the others */
 } FlowdbScanPrivate;
 
 #define FLOWDB_SCAN_REVERSE 1
@@ -473,11 +494,15 @@ extern bool flowdbIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
 /*
  * flowdb_plan_scan
  *		A plan's fdw_private for a scan of the base relation: the members of
- *		FlowdbScanPrivate.  wanted: attnums.  *exprsp: for fdw_exprs.
+ *		FlowdbScanPrivate.  wanted: attnums, to which those of filters are
+ *		added.  *exprsp: for fdw_exprs.
  */
 extern List *flowdb_plan_scan(PlannerInfo *root, RelOptInfo *baserel,
 							  const FlowdbQuals *quals, List *wanted, int flags,
 							  List **exprsp);
+/* For fdw_recheck_quals: the clauses of bounds and filters, in the order of
+ * the plan's members. */
+extern List *flowdb_plan_clauses(const FlowdbQuals *quals);
 
 /* -------------------------------------------------------------- in cost.c */
 
@@ -512,7 +537,7 @@ extern bool flowdb_has_statistics(Oid relid, AttrNumber attnum);
 
 /* ---------------------------------------------------------- in execscan.c */
 
-/* A pushed qual, ready to be evaluated. */
+/* A pushed qual, or a filter, ready to be evaluated. */
 typedef struct FlowdbScanQual
 {
 	int target;
@@ -539,8 +564,12 @@ typedef struct FlowdbScanState
 
 	int nquals;
 	FlowdbScanQual *quals;
+	int nfilters; /* of value columns */
+	FlowdbScanQual *filters;
 
 	FlowdbRanges *ranges; /* in bounds_cxt; NULL: to be evaluated */
+	int napplied;
+	FlowFilter *applied; /* likewise: the filters with their values */
 	uint64 nranges;		  /* looked into so far */
 	FlowScanSpec spec;	  /* of the range that is open */
 	FlowScan *scan;
@@ -583,6 +612,15 @@ extern void flowdb_scan_close(FlowdbScanState *state);
 extern void flowdb_scan_stats(FlowdbScanState *state, FlowScanStats *stats);
 /* The next row into the node's slot; false: there is none. */
 extern bool flowdb_scan_next(ForeignScanState *node);
+
+/* -------------------------------------------------------- in execfilter.c */
+
+/*
+ * flowdb_filters_eval
+ *		Evaluate the scan's filters into state->applied, in the current memory
+ *		context; false: no row can pass.
+ */
+extern bool flowdb_filters_eval(FlowdbScanState *state, ExprContext *econtext);
 
 /* ---------------------------------------------------------- in execlock.c */
 

@@ -370,33 +370,72 @@ is_reverse(const ForeignPath *path)
 	return intVal(linitial(path->fdw_private)) != 0;
 }
 
+/* What a plan keeps of quals: lists that grow with each. */
+typedef struct PlanQuals
+{
+	List *exprs;
+	List *types;
+	List *arrays;
+} PlanQuals;
+
+/* Add quals; the int list that says what they are. */
+static List *
+plan_quals(PlanQuals *plan, List *quals)
+{
+	List *shape = NIL;
+	ListCell *lc;
+
+	foreach (lc, quals)
+	{
+		const FlowdbQual *qual = lfirst(lc);
+
+		plan->exprs = list_concat(plan->exprs, qual->values);
+		plan->types = list_concat(plan->types, qual->types);
+		plan->arrays = list_concat(plan->arrays, qual->arrays);
+		shape = lappend_int(shape, qual->target);
+		shape = lappend_int(shape, (int) qual->op);
+		shape = lappend_int(shape, list_length(qual->values));
+	}
+	return shape;
+}
+
 List *
 flowdb_plan_scan(PlannerInfo *root, RelOptInfo *baserel,
 				 const FlowdbQuals *quals, List *wanted, int flags,
 				 List **exprsp)
 {
-	List *shape = NIL;
-	List *types = NIL;
-	List *arrays = NIL;
+	PlanQuals plan = {NIL};
+	List *bounds = plan_quals(&plan, quals->pushed);
+	List *filters = plan_quals(&plan, quals->filters);
+	List *private;
 	ListCell *lc;
 
-	*exprsp = NIL;
-	foreach (lc, quals->pushed)
-	{
-		const FlowdbQual *qual = lfirst(lc);
-
-		*exprsp = list_concat(*exprsp, qual->values);
-		shape = lappend_int(shape, qual->target);
-		shape = lappend_int(shape, (int) qual->op);
-		shape = lappend_int(shape, list_length(qual->values));
-		types = list_concat(types, qual->types);
-		arrays = list_concat(arrays, qual->arrays);
-	}
+	*exprsp = plan.exprs;
+	foreach (lc, quals->filters)
+		wanted = list_append_unique_int(
+			wanted, ((const FlowdbQual *) lfirst(lc))->target);
 	if (quals->collation_blocked)
 		flags |= FLOWDB_SCAN_COLLATION;
-	return lappend(
-		list_make5(wanted, shape, types, arrays, list_make1_int(flags)),
-		flowdb_plan_lock(root, baserel));
+	private = list_make5(wanted, bounds, plan.types, plan.arrays,
+						 list_make1_int(flags));
+	private = lappend(private, flowdb_plan_lock(root, baserel));
+	return lappend(private, filters);
+}
+
+/* The clauses of all that the engine applies, in the plan's order. */
+List *
+flowdb_plan_clauses(const FlowdbQuals *quals)
+{
+	List *clauses = NIL;
+	ListCell *lc;
+
+	foreach (lc, quals->pushed)
+		clauses =
+			lappend(clauses, ((const FlowdbQual *) lfirst(lc))->rinfo->clause);
+	foreach (lc, quals->filters)
+		clauses =
+			lappend(clauses, ((const FlowdbQual *) lfirst(lc))->rinfo->clause);
+	return clauses;
 }
 
 ForeignScan *
@@ -406,16 +445,12 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 {
 	FlowdbRel *fr = baserel->fdw_private;
 	FlowdbQuals quals;
-	List *recheck = NIL;
 	List *exprs;
 	List *wanted;
 	List *private;
 	bool all;
-	ListCell *lc;
 
 	flowdb_quals_split(root, baserel, fr->table, scan_clauses, &quals);
-	foreach (lc, quals.pushed)
-		recheck = lappend(recheck, ((FlowdbQual *) lfirst(lc))->rinfo->clause);
 	wanted = wanted_columns(baserel, &quals, &all);
 	private =
 		flowdb_plan_scan(root, baserel, &quals, wanted,
@@ -423,6 +458,6 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 							 (all ? FLOWDB_SCAN_ALL_COLUMNS : 0),
 						 &exprs);
 	return make_foreignscan(tlist, extract_actual_clauses(quals.local, false),
-							baserel->relid, exprs, private, NIL, recheck,
-							outer_plan);
+							baserel->relid, exprs, private, NIL,
+							flowdb_plan_clauses(&quals), outer_plan);
 }

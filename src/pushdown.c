@@ -361,6 +361,22 @@ match_all(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 	return matched;
 }
 
+/* A clause that is no exact bound: a filter, or left to the executor.  What
+ * bounds a key or the time is none. */
+static void
+split_value(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
+			RestrictInfo *rinfo, FlowdbQuals *quals)
+{
+	FlowdbQual *qual = palloc(sizeof(FlowdbQual));
+
+	quals->rest = lappend(quals->rest, rinfo);
+	if (restriction_is_securely_promotable(rinfo, rel) &&
+		flowdb_value_match(root, rel, table, rinfo, qual))
+		quals->filters = lappend(quals->filters, qual);
+	else
+		quals->local = lappend(quals->local, rinfo);
+}
+
 void
 flowdb_quals_split(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 				   List *rinfos, FlowdbQuals *quals)
@@ -399,6 +415,6 @@ flowdb_quals_split(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 			}
 		}
 		if (!applied)
-			quals->local = lappend(quals->local, rinfo);
+			split_value(root, rel, table, rinfo, quals);
 	}
 }
