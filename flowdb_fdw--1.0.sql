@@ -205,3 +205,32 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION flowdb_metrics() IS
   'counters of the FlowDB servers of this database in Prometheus'' format';
+
+CREATE FUNCTION flowdb_time_bucket(stride interval, ts timestamptz)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'flowdb_time_bucket_timestamptz'
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION flowdb_time_bucket(stride interval, ts timestamp)
+RETURNS timestamp
+AS 'MODULE_PATHNAME', 'flowdb_time_bucket_timestamp'
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION flowdb_time_bucket(stride interval, ts date)
+RETURNS date
+AS 'MODULE_PATHNAME', 'flowdb_time_bucket_date'
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+
+CREATE FUNCTION flowdb_time_bucket(stride interval, ts bigint)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'flowdb_time_bucket_bigint'
+LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE;
+
+COMMENT ON FUNCTION flowdb_time_bucket(interval, timestamptz) IS
+  'start of the bucket of that width with the time in it, in UTC; one begins at 2000-01-03';
+COMMENT ON FUNCTION flowdb_time_bucket(interval, timestamp) IS
+  'start of the bucket of that width with the time in it; one begins at 2000-01-03';
+COMMENT ON FUNCTION flowdb_time_bucket(interval, date) IS
+  'start of the bucket of so many days with the date in it; one begins at 2000-01-03';
+COMMENT ON FUNCTION flowdb_time_bucket(interval, bigint) IS
+  'the same for microseconds since 1970';

@@ -114,6 +114,31 @@ flowdb_begin_members(EquivalenceClass *ec, Relids relids)
 							outer, outerpath, priv)
 #endif
 
+/* So did create_foreign_upper_path. */
+#if PG_VERSION_NUM >= 180000
+#define flowdb_create_foreign_upper_path(root, rel, target, rows, startup, \
+										 total, pathkeys, outerpath, priv) \
+	create_foreign_upper_path(root, rel, target, rows, 0, startup, total,  \
+							  pathkeys, outerpath, NIL, priv)
+#elif PG_VERSION_NUM >= 170000
+#define flowdb_create_foreign_upper_path(root, rel, target, rows, startup, \
+										 total, pathkeys, outerpath, priv) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total,     \
+							  pathkeys, outerpath, NIL, priv)
+#else
+#define flowdb_create_foreign_upper_path(root, rel, target, rows, startup, \
+										 total, pathkeys, outerpath, priv) \
+	create_foreign_upper_path(root, rel, target, rows, startup, total,     \
+							  pathkeys, outerpath, priv)
+#endif
+
+/* The base relations below a scan: apart from outer joins from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#define FLOWDB_SCAN_RELIDS(plan) ((plan)->fs_base_relids)
+#else
+#define FLOWDB_SCAN_RELIDS(plan) ((plan)->fs_relids)
+#endif
+
 /* How long an array will be: an integer without the planner's view in 15. */
 #if PG_VERSION_NUM >= 170000
 #define FLOWDB_ARRAY_LENGTH(root, node) estimate_array_length(root, node)

@@ -37,6 +37,7 @@
 #define OPEN_COST 0.02	   /* of a source: find the place */
 #define RANGE_COST 0.2	   /* a range, however few its rows */
 #define RANGE_BYTES 8192.0 /* of SSTables, that it reads at least */
+#define VECTOR_FACTOR 0.02 /* the same, of rows that stay in vectors */
 #define LOOK_FACTOR 0.1	   /* of cpu_tuple_cost: a row that filters take away */
 #define FILTER_FACTOR 0.1  /* of cpu_operator_cost: in a loop over a vector */
 
@@ -381,4 +382,30 @@ flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 		cost->startup + read_cost(root, fr, quals, read,
 								  filtered_rows(root, baserel, quals, read),
 								  local.per_tuple);
+}
+
+/*
+ * flowdb_cost_vectors
+ *		The same for who takes vectors, not rows; without quals.local.
+ */
+void
+flowdb_cost_vectors(PlannerInfo *root, RelOptInfo *baserel, const FlowdbRel *fr,
+					const FlowdbQuals *quals, FlowdbCost *cost)
+{
+	flowdb_cost_estimate(root, baserel, fr, quals, cost);
+	cost->total -= cost->rows * cpu_tuple_cost * (ROW_FACTOR - VECTOR_FACTOR);
+}
+
+/*
+ * flowdb_cost_span
+ *		Microseconds from the first to the last row within the bounds.
+ */
+double
+flowdb_cost_span(PlannerInfo *root, const FlowdbRel *fr,
+				 const FlowdbQuals *quals)
+{
+	if (!fr->has_ts)
+		return 0;
+	return time_fraction(root, fr, quals, fr->records) *
+		   ((double) fr->ts_max - (double) fr->ts_min);
 }

@@ -76,6 +76,7 @@ flowdb_decoder_create(Relation rel, const FlowdbTable *table,
 	dec->want_keys = palloc0(sizeof(bool) * table->nkeys);
 	dec->key_datums = palloc0(sizeof(Datum) * table->nkeys);
 	dec->key_rooms = palloc0(sizeof(char *) * table->nkeys);
+	dec->key_ends = palloc0(sizeof(uint32) * table->nkeys);
 	for (int i = 0; i < table->nkeys; i++)
 		if (WANTED(table->keys[i].attnum))
 			dec->want_key = dec->want_keys[i] = true;
@@ -187,12 +188,24 @@ decode_key(FlowdbDecoder *dec, const uint8 *key, Size len)
 	if (len > dec->key_cap || !dec->key_bytes)
 		grow_key(dec, len);
 	for (int i = 0; i < dec->table->nkeys; i++)
+	{
 		take_key_column(dec, i, &p, key + len);
+		dec->key_ends[i] = (uint32) (p - key);
+	}
 	if (p != key + len)
 		corrupt_row(dec, "its key is longer than its columns");
 	memcpy(dec->key_bytes, key, len);
 	dec->key_len = len;
 	dec->key_valid = true;
+}
+
+const Datum *
+flowdb_decode_key(FlowdbDecoder *dec, const uint8 *key, Size len,
+				  const uint32 **endsp)
+{
+	decode_key(dec, key, len);
+	*endsp = dec->key_ends;
+	return dec->key_datums;
 }
 
 /* ------------------------------------------------------------------ values */

@@ -17,7 +17,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "fdw.h"
+#include "agg.h"
 
 /* Rows of the first vector; LIMIT 1 should not pay for a thousand. */
 #define FIRST_ROWS 16
@@ -157,9 +157,15 @@ flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node, Relation rel,
 void
 flowdbBeginForeignScan(ForeignScanState *node, int eflags)
 {
-	FlowdbScanState *state = palloc0(sizeof(FlowdbScanState));
+	FlowdbScanState *state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
+	if (flowdb_agg_is(node))
+	{
+		flowdb_agg_begin(node, eflags);
+		return;
+	}
+	state = palloc0(sizeof(FlowdbScanState));
 	node->fdw_state = state;
 	flowdb_scan_init(state, node, node->ss.ss_currentRelation, eflags);
 	memset(slot->tts_isnull, true,
@@ -345,6 +351,8 @@ flowdb_scan_next(ForeignScanState *node)
 TupleTableSlot *
 flowdbIterateForeignScan(ForeignScanState *node)
 {
+	if (flowdb_agg_is(node))
+		return flowdb_agg_iterate(node);
 	if (((FlowdbScanState *) node->fdw_state)->lock)
 		return flowdb_lock_next(node);
 	(void) flowdb_scan_next(node);
@@ -367,6 +375,11 @@ flowdbReScanForeignScan(ForeignScanState *node)
 {
 	FlowdbScanState *state = node->fdw_state;
 
+	if (flowdb_agg_is(node))
+	{
+		flowdb_agg_rescan(node);
+		return;
+	}
 	flowdb_lock_end(state);
 	flowdb_scan_restart(state, node);
 }

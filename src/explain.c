@@ -10,11 +10,11 @@
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
-#include "fdw.h"
+#include "agg.h"
 
 /* A store named after its table's oid says nothing new: only if VERBOSE. */
-static void
-explain_store(const FlowdbTable *table, ExplainState *es)
+void
+flowdb_explain_store(const FlowdbTable *table, ExplainState *es)
 {
 	char by_oid[16];
 
@@ -36,24 +36,21 @@ explain_clauses(const char *label, List *clauses, List *context, bool prefix,
 }
 
 /* The pushed clauses; in structured formats also by what they bound. */
-static void
-explain_bounds(ForeignScanState *node, ExplainState *es)
+void
+flowdb_explain_clauses(const ForeignScan *plan, List *clauses, List *context,
+					   ExplainState *es)
 {
-	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
 	List *shape = list_nth(plan->fdw_private, FLOWDB_SCAN_QUALS);
-	List *context =
-		set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
 	bool prefix = list_length(es->rtable) > 1 || es->verbose;
 	int nbounds = list_length(shape) / 3;
-	List *bounds = list_truncate(list_copy(plan->fdw_recheck_quals), nbounds);
+	List *bounds = list_truncate(list_copy(clauses), nbounds);
 	List *keys = NIL;
 	List *times = NIL;
 	int q = 0;
 	ListCell *lc;
 
 	explain_clauses("FlowDB Bounds", bounds, context, prefix, es);
-	explain_clauses("FlowDB Filter",
-					list_copy_tail(plan->fdw_recheck_quals, nbounds), context,
+	explain_clauses("FlowDB Filter", list_copy_tail(clauses, nbounds), context,
 					prefix, es);
 	if (es->format == EXPLAIN_FORMAT_TEXT)
 		return;
@@ -104,8 +101,9 @@ explain_removed(uint64 rows, const Instrumentation *instrument,
 }
 
 /* Counters of the executed scan, all loops together. */
-static void
-explain_stats(ForeignScanState *node, FlowdbScanState *state, ExplainState *es)
+void
+flowdb_explain_stats(ForeignScanState *node, FlowdbScanState *state,
+					 ExplainState *es)
 {
 	FlowScanStats s;
 
@@ -144,14 +142,21 @@ flowdbExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	FlowdbScanState *state = node->fdw_state;
 	int flags = linitial_int(list_nth(plan->fdw_private, FLOWDB_SCAN_FLAGS));
 
-	explain_store(state->table, es);
-	explain_bounds(node, es);
+	if (flowdb_agg_is(node))
+	{
+		flowdb_agg_explain(node, es);
+		return;
+	}
+	flowdb_explain_store(state->table, es);
+	flowdb_explain_clauses(
+		plan, plan->fdw_recheck_quals,
+		set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL), es);
 	if (flags & FLOWDB_SCAN_REVERSE)
 		ExplainPropertyText("Direction", "backward", es);
 	if (flags & FLOWDB_SCAN_COLLATION)
 		ExplainPropertyText("Not pushed", "collation", es);
 	if (es->analyze && state->db)
-		explain_stats(node, state, es);
+		flowdb_explain_stats(node, state, es);
 }
 
 void
@@ -159,5 +164,5 @@ flowdbExplainForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
 						   List *fdw_private, int subplan_index,
 						   ExplainState *es)
 {
-	explain_store(flowdb_table_get(rinfo->ri_RelationDesc), es);
+	flowdb_explain_store(flowdb_table_get(rinfo->ri_RelationDesc), es);
 }

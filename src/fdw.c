@@ -19,6 +19,7 @@ flowdb_fdw_handler(PG_FUNCTION_ARGS)
 	routine->GetForeignRelSize = flowdbGetForeignRelSize;
 	routine->GetForeignPaths = flowdbGetForeignPaths;
 	routine->GetForeignPlan = flowdbGetForeignPlan;
+	routine->GetForeignUpperPaths = flowdbGetForeignUpperPaths;
 	routine->IsForeignScanParallelSafe = flowdbIsForeignScanParallelSafe;
 
 	routine->BeginForeignScan = flowdbBeginForeignScan;

@@ -278,6 +278,7 @@ typedef struct FlowdbDecoder
 
 	Datum *key_datums; /* of the last key, by key column */
 	char **key_rooms;  /* where those by reference stand; else NULL */
+	uint32 *key_ends;  /* where each ends in the key */
 	uint8 *key_bytes;  /* the last key as stored */
 	Size key_len;
 	Size key_cap;
@@ -301,6 +302,13 @@ extern FlowdbDecoder *flowdb_decoder_create(Relation rel,
 											Bitmapset *wanted);
 extern void flowdb_decoder_want(const FlowdbDecoder *dec, FlowScanSpec *spec);
 extern void flowdb_decoder_report(const FlowdbDecoder *dec, FlowStatus st);
+/*
+ * flowdb_decode_key
+ *		All columns of a key, by their number, until the next key; *endsp: where
+ *		each ends in the key's bytes.  Throws when it is no key of the table.
+ */
+extern const Datum *flowdb_decode_key(FlowdbDecoder *dec, const uint8 *key,
+									  Size len, const uint32 **endsp);
 extern void flowdb_decode(FlowdbDecoder *dec, const FlowVector *vec, uint32 row,
 						  Datum *values, bool *isnull);
 
@@ -360,12 +368,12 @@ typedef enum FlowdbQualOp
 	FLOWDB_OP_EQ = 3,
 	FLOWDB_OP_GE = 4,
 	FLOWDB_OP_GT = 5,
-	FLOWDB_OP_PREFIX = 6,  /* begins with the value */
-	FLOWDB_OP_LIKE = 7,	   /* begins as the pattern does */
-	FLOWDB_OP_ANY = 8,	   /* equals one of the values */
-	FLOWDB_OP_TRUE = 9,	   /* holds for every row: IS NOT NULL */
-	FLOWDB_OP_FALSE = 10,  /* holds for none: IS NULL */
-	FLOWDB_OP_NE = 11,	   /* of value columns only, as the next two */
+	FLOWDB_OP_PREFIX = 6, /* begins with the value */
+	FLOWDB_OP_LIKE = 7,	  /* begins as the pattern does */
+	FLOWDB_OP_ANY = 8,	  /* equals one of the values */
+	FLOWDB_OP_TRUE = 9,	  /* holds for every row: IS NOT NULL */
+	FLOWDB_OP_FALSE = 10, /* holds for none: IS NULL */
+	FLOWDB_OP_NE = 11,	  /* of value columns only, as the next two */
 	FLOWDB_OP_NULL = 12,
 	FLOWDB_OP_NOT_NULL = 13,
 	FLOWDB_OP_ROW_LT = 21, /* 20 + strategy: of the columns from target on, */
@@ -467,14 +475,15 @@ typedef struct FlowdbRel
 /* Members of ForeignScan.fdw_private, in this order. */
 typedef enum FlowdbScanPrivate
 {
-	FLOWDB_SCAN_WANTED, /* int list: attnums the query needs */
-	FLOWDB_SCAN_QUALS,	/* int list, three a qual: target, op, values */
-	FLOWDB_SCAN_TYPES,	/* oid list, a member an expression of fdw_exprs */
-	FLOWDB_SCAN_ARRAYS, /* int list, likewise */
-	FLOWDB_SCAN_FLAGS,	/* int list of one: bits below */
-	FLOWDB_SCAN_LOCK,	/* how rows are locked: flowdb_plan_lock */
-	FLOWDB_SCAN_FILTERS /* int list as FLOWDB_SCAN_QUALS, of the filters, whose
-						 * expressions and clauses stand behind the others */
+	FLOWDB_SCAN_WANTED,	 /* int list: attnums the query needs */
+	FLOWDB_SCAN_QUALS,	 /* int list, three a qual: target, op, values */
+	FLOWDB_SCAN_TYPES,	 /* oid list, a member an expression of fdw_exprs */
+	FLOWDB_SCAN_ARRAYS,	 /* int list, likewise */
+	FLOWDB_SCAN_FLAGS,	 /* int list of one: bits below */
+	FLOWDB_SCAN_LOCK,	 /* how rows are locked: flowdb_plan_lock */
+	FLOWDB_SCAN_FILTERS, /* int list as FLOWDB_SCAN_QUALS, of the filters, whose
+						  * expressions and clauses stand behind the others */
+	FLOWDB_SCAN_MORE	 /* of other nodes: agg.h */
 } FlowdbScanPrivate;
 
 #define FLOWDB_SCAN_REVERSE 1
@@ -528,6 +537,18 @@ extern void flowdb_cost_width(PlannerInfo *root, RelOptInfo *baserel,
 extern void flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 								 const FlowdbRel *fr, const FlowdbQuals *quals,
 								 FlowdbCost *cost);
+/*
+ * flowdb_cost_vectors
+ *		The same for who takes vectors, not rows; without quals->local.
+ * flowdb_cost_span
+ *		Microseconds from the first to the last row within the bounds; 0: not
+ *		known.
+ */
+extern void flowdb_cost_vectors(PlannerInfo *root, RelOptInfo *baserel,
+								const FlowdbRel *fr, const FlowdbQuals *quals,
+								FlowdbCost *cost);
+extern double flowdb_cost_span(PlannerInfo *root, const FlowdbRel *fr,
+							   const FlowdbQuals *quals);
 
 /* ---------------------------------------------------------- in relstats.c */
 
@@ -570,8 +591,8 @@ typedef struct FlowdbScanState
 	FlowdbRanges *ranges; /* in bounds_cxt; NULL: to be evaluated */
 	int napplied;
 	FlowFilter *applied; /* likewise: the filters with their values */
-	uint64 nranges;		  /* looked into so far */
-	FlowScanSpec spec;	  /* of the range that is open */
+	uint64 nranges;		 /* looked into so far */
+	FlowScanSpec spec;	 /* of the range that is open */
 	FlowScan *scan;
 	bool single; /* scan is a lookup: vec is all that it gives */
 	bool started;
@@ -703,7 +724,21 @@ extern TupleTableSlot *flowdbExecForeignDelete(EState *estate,
 extern void flowdbExecForeignTruncate(List *rels, DropBehavior behavior,
 									  bool restart_seqs);
 
+/* ----------------------------------------------------------- in aggplan.c */
+
+extern void flowdbGetForeignUpperPaths(PlannerInfo *root,
+									   UpperRelationKind stage,
+									   RelOptInfo *input_rel,
+									   RelOptInfo *output_rel, void *extra);
+
 /* ----------------------------------------------------------- in explain.c */
+
+extern void flowdb_explain_store(const FlowdbTable *table, ExplainState *es);
+/* clauses: of bounds and filters, in the plan's order. */
+extern void flowdb_explain_clauses(const ForeignScan *plan, List *clauses,
+								   List *context, ExplainState *es);
+extern void flowdb_explain_stats(ForeignScanState *node, FlowdbScanState *state,
+								 ExplainState *es);
 
 extern void flowdbExplainForeignScan(ForeignScanState *node, ExplainState *es);
 extern void flowdbExplainForeignModify(ModifyTableState *mtstate,

@@ -49,6 +49,7 @@ extern int flowdb_gc_interval_secs;		 /* flowdb.gc_interval; 0: never */
 extern int flowdb_retention_secs;		 /* flowdb.obsolete_file_retention */
 extern bool flowdb_auto_compaction;		 /* flowdb.auto_compaction */
 extern int flowdb_merge_policy; /* flowdb.merge_policy; a FlowPolicyKind */
+extern bool flowdb_enable_aggregate_pushdown;
 
 /* ------------------------------------------------------------ in report.c */
 

@@ -22,7 +22,7 @@
 #include "optimizer/restrictinfo.h"
 #include "utils/rel.h"
 
-#include "fdw.h"
+#include "agg.h"
 #include "rights.h"
 
 void
@@ -450,6 +450,8 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	List *private;
 	bool all;
 
+	if (IS_UPPER_REL(baserel))
+		return flowdb_agg_plan(root, baserel, tlist, outer_plan);
 	flowdb_quals_split(root, baserel, fr->table, scan_clauses, &quals);
 	wanted = wanted_columns(baserel, &quals, &all);
 	private =

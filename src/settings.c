@@ -24,6 +24,7 @@ int flowdb_shared_memory_mb = 256;
 int flowdb_block_cache_mb = -1;
 int flowdb_transaction_buffer_kb = 8192;
 int flowdb_row_locks = 10000;
+bool flowdb_enable_aggregate_pushdown = true;
 int flowdb_max_workers = 2;
 int flowdb_gc_interval_secs = 3600;
 int flowdb_retention_secs = 60;
@@ -178,12 +179,23 @@ define_work(void)
 		NULL, NULL, NULL);
 }
 
+static void
+define_planning(void)
+{
+	DefineCustomBoolVariable(
+		"flowdb.enable_aggregate_pushdown",
+		"Lets the planner have aggregates worked out in FlowDB's engine.", NULL,
+		&flowdb_enable_aggregate_pushdown, true, PGC_USERSET, GUC_EXPLAIN, NULL,
+		NULL, NULL);
+}
+
 void
 flowdb_settings_init(void)
 {
 	define_memory();
 	define_files();
 	define_work();
+	define_planning();
 	MarkGUCPrefixReserved("flowdb");
 }
 

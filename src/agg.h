@@ -1,0 +1,264 @@
+/*-------------------------------------------------------------------------
+ * agg.h
+ *	  Aggregates that run over the engine's vectors.
+ *
+ * aggmatch.c says what of a query can, aggplan.c makes path and plan,
+ * aggbucket.c cuts time into buckets, agggroup.c keeps groups, aggfinal.c
+ * makes PostgreSQL's values of results, aggexec.c runs it all, aggexplain.c
+ * tells.
+ *-------------------------------------------------------------------------
+ */
+#ifndef FLOWDB_AGG_H
+#define FLOWDB_AGG_H
+
+#include "fdw.h"
+
+#include "../engine/aggregate.h"
+
+/* ---------------------------------------------------------------- planning */
+
+/* What a member of fdw_scan_tlist is. */
+typedef enum FlowdbAggItemKind
+{
+	FLOWDB_AGG_KEY = 1,	   /* number: of the key column */
+	FLOWDB_AGG_BUCKET = 2, /* the one bucket of time, or the time itself */
+	FLOWDB_AGG_CALL = 3	   /* number: of the function; attnum: its column */
+} FlowdbAggItemKind;
+
+typedef struct FlowdbAggItem
+{
+	FlowdbAggItemKind kind;
+	int number;
+	AttrNumber attnum; /* 0: of count(*) */
+} FlowdbAggItem;
+
+/* The functions that make buckets. */
+typedef enum FlowdbBucketKind
+{
+	FLOWDB_BUCKET_NONE = 0,
+	FLOWDB_BUCKET_RAW = 1,	  /* each time is a group */
+	FLOWDB_BUCKET_TRUNC = 2,  /* date_trunc(unit, time) */
+	FLOWDB_BUCKET_BIN = 3,	  /* date_bin(stride, time, origin) */
+	FLOWDB_BUCKET_STRIDE = 4, /* flowdb_time_bucket(stride, time) */
+} FlowdbBucketKind;
+
+/* A grouping that the engine can do; in the upper relation's fdw_private. */
+typedef struct FlowdbAggPlan
+{
+	RelOptInfo *input;
+	List *tlist;  /* fdw_scan_tlist: groups, then calls */
+	List *items;  /* of FlowdbAggItem *, one a member of tlist */
+	List *having; /* bare clauses */
+	List *keys;	  /* expressions of the key columns that are grouped by */
+	int prefix;	  /* leading key columns that are grouped by or fixed */
+	bool by_prefix_only; /* no column behind them is grouped by */
+	FlowdbBucketKind bucket;
+	Oid bucket_function;
+	List *bucket_args; /* without the time */
+} FlowdbAggPlan;
+
+/* Members of the list that is FLOWDB_SCAN_MORE of fdw_private. */
+typedef enum FlowdbAggPrivate
+{
+	FLOWDB_AGG_ITEMS, /* int list, three an item */
+	FLOWDB_AGG_HOW,	  /* int list: bucket kind, prefix, by_prefix_only,
+						 * number of the relation in the planner's range table */
+	FLOWDB_AGG_BUCKET_FUNCTION, /* oid list of one */
+	FLOWDB_AGG_CLAUSES			/* pushed clauses, for EXPLAIN */
+} FlowdbAggPrivate;
+
+/* ----------------------------------------------------------- in aggmatch.c */
+
+/*
+ * flowdb_agg_match
+ *		Can all that output_rel wants be worked out in the engine?  NULL: no.
+ */
+extern FlowdbAggPlan *flowdb_agg_match(PlannerInfo *root, RelOptInfo *input_rel,
+									   RelOptInfo *output_rel, Node *having);
+
+/* ------------------------------------------------------------ in aggplan.c */
+
+extern ForeignScan *flowdb_agg_plan(PlannerInfo *root, RelOptInfo *rel,
+									List *tlist, Plan *outer_plan);
+
+/* ---------------------------------------------------------- in aggbucket.c */
+
+/* How the edges of buckets are found, once the arguments are known. */
+typedef enum FlowdbBucketRule
+{
+	FLOWDB_RULE_RAW,   /* a time is its own bucket */
+	FLOWDB_RULE_NULL,  /* the one bucket is NULL */
+	FLOWDB_RULE_FIXED, /* whole strides from the origin */
+	FLOWDB_RULE_LOCAL, /* the same by the clock of the session's time zone */
+	FLOWDB_RULE_CALL   /* by the function itself */
+} FlowdbBucketRule;
+
+/*
+ * The bucket of time that a scan stands in.  Times are the engine's, values
+ * the column's own: microseconds since 2000 of timestamps and dates, of a
+ * bigint the number.
+ */
+typedef struct FlowdbBucket
+{
+	/* constant after init */
+	FlowdbBucketKind kind;
+	FlowdbTimeType type;
+	int nargs;
+	ExprState *args[2];
+	FmgrInfo function;
+	MemoryContext args_cxt;
+	MemoryContext call_cxt; /* for what calls leave behind */
+
+	/* once a scan, at its first row */
+	bool resolved;
+	Datum values[2];
+	FlowdbBucketRule rule;
+	int64 stride;
+	int64 origin;
+	const int64 *lengths; /* CALL: that a bucket may have, falling */
+	bool zoned;			  /* what it is depends on the time zone */
+
+	/* LOCAL and zoned: times, since 2000, of the zone's offset */
+	int64 span_first;
+	int64 span_last;
+	int64 offset_us;
+
+	/* of the present bucket; first > last: there is none */
+	int64 first; /* its rows have times from first to last */
+	int64 last;
+	int64 value;
+	bool null; /* value is NULL, as an argument is */
+} FlowdbBucket;
+
+/*
+ * flowdb_bucket_init
+ *		args: expressions, nothing is evaluated yet.
+ * flowdb_bucket_restart
+ *		Evaluate the arguments anew at the next row.
+ * flowdb_bucket_find
+ *		Go to the bucket of a time; memory of nothing is left.  Throws what the
+ *		function would.
+ * flowdb_bucket_datum
+ *		A bucket's value as the column's type.
+ * flowdb_bucket_rises
+ *		Do later times never have an earlier bucket?
+ * flowdb_bucket_width
+ *		For the planner: microseconds, or 0 when not known.
+ */
+extern void flowdb_bucket_init(FlowdbBucket *b, FlowdbBucketKind kind,
+							   FlowdbTimeType type, Oid function, List *args,
+							   PlanState *parent);
+extern void flowdb_bucket_restart(FlowdbBucket *b);
+extern void flowdb_bucket_find(FlowdbBucket *b, ExprContext *econtext,
+							   int64 ts);
+extern Datum flowdb_bucket_datum(const FlowdbBucket *b, int64 value);
+extern bool flowdb_bucket_rises(FlowdbBucketKind kind, FlowdbTimeType type);
+extern double flowdb_bucket_width(FlowdbBucketKind kind, List *args);
+
+/* ----------------------------------------------------------- in agggroup.c */
+
+/* One group; its FlowAgg stand in it. */
+typedef struct FlowdbAggGroup
+{
+	struct FlowdbAggGroup *next;   /* in the order in which they came */
+	struct FlowdbAggGroup *follow; /* whose rows came next, the last time */
+	const uint8 *key;			   /* of its first row, whole */
+	const uint8 *part;			   /* the columns of it that are grouped by */
+	uint32 key_len;
+	uint32 part_len;
+	uint32 hash;
+	bool bucket_null;
+	int64 bucket;
+	FlowAgg aggs[FLEXIBLE_ARRAY_MEMBER];
+} FlowdbAggGroup;
+
+/* The groups that are under way. */
+typedef struct FlowdbAggGroups
+{
+	int naggs;
+	const FlowAggOp *ops;
+	uint32 n;
+	FlowdbAggGroup *first;
+	FlowdbAggGroup *last;	 /* that was added */
+	FlowdbAggGroup *current; /* that was found last */
+	struct groups_hash *table;
+	MemoryContext cxt; /* groups and table */
+} FlowdbAggGroups;
+
+/*
+ * flowdb_groups_init
+ *		ops: one an aggregate, borrowed.
+ * flowdb_groups_find
+ *		The group with the part, bucket and hash of probe, made with its key
+ *		when there is none; it is the current one then.
+ * flowdb_groups_same
+ *		Is that the current one already?
+ * flowdb_groups_hash
+ *		Of the bytes that are grouped by; probe->hash is this and the bucket.
+ * flowdb_groups_forget
+ *		All of them.
+ */
+extern void flowdb_groups_init(FlowdbAggGroups *g, int naggs,
+							   const FlowAggOp *ops);
+extern FlowdbAggGroup *flowdb_groups_find(FlowdbAggGroups *g,
+										  const FlowdbAggGroup *probe);
+extern bool flowdb_groups_same(const FlowdbAggGroups *g,
+							   const FlowdbAggGroup *probe);
+extern void flowdb_groups_forget(FlowdbAggGroups *g);
+/* For the planner: bytes of so many groups. */
+extern double flowdb_groups_bytes(double ngroups, int naggs, double key_bytes);
+
+/* ----------------------------------------------------------- in aggfinal.c */
+
+/* What of a FlowAgg the function's result is. */
+typedef enum FlowdbAggResult
+{
+	FLOWDB_RESULT_COUNT,
+	FLOWDB_RESULT_BIGINT,  /* a sum of integers */
+	FLOWDB_RESULT_NUMERIC, /* the same */
+	FLOWDB_RESULT_AVERAGE, /* of integers */
+	FLOWDB_RESULT_VALUE,   /* a minimum or maximum, of the argument's type */
+	FLOWDB_RESULT_SUM,	   /* of floats, likewise */
+	FLOWDB_RESULT_MEAN	   /* of floats */
+} FlowdbAggResult;
+
+typedef struct FlowdbAggFunction
+{
+	Oid oid;
+	Oid type; /* of its argument; 0: any, or none */
+	FlowAggOp op;
+	FlowdbAggResult result;
+} FlowdbAggFunction;
+
+/*
+ * flowdb_agg_function
+ *		Number in flowdb_agg_functions of a function; -1: not one of ours.
+ * flowdb_agg_result
+ *		The result in the current memory context; *nullp: there is none.
+ */
+extern const FlowdbAggFunction flowdb_agg_functions[];
+extern int flowdb_agg_function(Oid oid);
+extern Datum flowdb_agg_result(const FlowdbAggFunction *f, const FlowAgg *agg,
+							   bool *nullp);
+
+/* ------------------------------------------------------------ in aggexec.c */
+
+extern void flowdb_agg_begin(ForeignScanState *node, int eflags);
+extern TupleTableSlot *flowdb_agg_iterate(ForeignScanState *node);
+extern void flowdb_agg_rescan(ForeignScanState *node);
+
+/* Is it a node that returns groups?  Its state begins with that of a scan. */
+static inline bool
+flowdb_agg_is(const ForeignScanState *node)
+{
+	return ((const Scan *) node->ss.ps.plan)->scanrelid == 0;
+}
+
+/* --------------------------------------------------------- in aggexplain.c */
+
+extern void flowdb_agg_explain(ForeignScanState *node, ExplainState *es);
+
+/* The relation's number in the executor's range table. */
+extern Index flowdb_agg_relation(const ForeignScan *plan);
+
+#endif /* FLOWDB_AGG_H */

@@ -1,0 +1,549 @@
+/*-------------------------------------------------------------------------
+ * aggexec.c
+ *	  Running a grouping in the engine.
+ *
+ * A vector is cut into slices of one group: rows of one key stand together,
+ * by rising time, so a slice ends with the key or the bucket.  Each aggregate
+ * then takes the slice's part of its column in one loop.  Groups that can get
+ * no more rows are returned before more is read: when the leading key columns
+ * that are grouped by change, or with the group where rows come in the order
+ * of groups.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+
+#include "agg.h"
+
+/* Where the values of a call come from. */
+typedef enum AggSource
+{
+	AGG_ROWS,	 /* rows are counted */
+	AGG_COLUMN,	 /* a column of the vectors */
+	AGG_NOTHING, /* a column that the store does not have: NULL */
+	AGG_TIME,
+	AGG_KEY
+} AggSource;
+
+typedef struct AggCall
+{
+	const FlowdbAggFunction *function;
+	AggSource source;
+	uint32 column; /* AGG_COLUMN: of the vectors; AGG_KEY: of the key */
+	AttrNumber attnum;
+	bool least;		  /* AGG_TIME, AGG_KEY: minimum, else maximum */
+	int64 key_number; /* AGG_KEY: of the present key */
+} AggCall;
+
+/* When groups are returned, but for the end. */
+typedef enum AggFlush
+{
+	AGG_AT_END,
+	AGG_AT_PREFIX, /* when a column of the prefix changes */
+	AGG_AT_GROUP   /* when the group does */
+} AggFlush;
+
+/* State of one node; in ForeignScanState.fdw_state. */
+typedef struct Grouping
+{
+	FlowdbScanState scan; /* first */
+
+	/* constant after begin */
+	int nitems;
+	FlowdbAggItem *items;
+	int ncalls;
+	AggCall *calls;
+	FlowAggOp *ops;
+	int prefix;
+	bool grouped;	 /* else there is one group, also without rows */
+	bool needs_keys; /* slices are of one key */
+	bool takes_keys; /* what a key consists of matters */
+	Bitmapset *keys; /* numbers of columns that are grouped by */
+	AggFlush flush;
+
+	FlowdbBucket bucket;
+	FlowdbAggGroups groups;
+	FlowdbAggGroup *ready; /* to be returned next */
+	bool mapped;		   /* calls know their columns */
+	bool ended;			   /* no more rows */
+
+	/* the key of the rows at hand */
+	bool has_key;
+	uint8 *key;
+	Size key_len;
+	Size key_room;
+	Size prefix_len;
+	uint32 run_end; /* row of the vector where another key begins */
+	FlowdbAggGroup probe;
+	StringInfoData part;
+	uint32 part_hash;
+} Grouping;
+
+/* ------------------------------------------------------------------- begin */
+
+static void
+init_items(Grouping *state, const ForeignScan *plan)
+{
+	List *more = list_nth(plan->fdw_private, FLOWDB_SCAN_MORE);
+	List *items = list_nth(more, FLOWDB_AGG_ITEMS);
+	int n = list_length(items) / 3;
+
+	state->nitems = n;
+	state->items = palloc(sizeof(FlowdbAggItem) * (Size) (n + 1));
+	state->calls = palloc0(sizeof(AggCall) * (Size) (n + 1));
+	state->ops = palloc0(sizeof(FlowAggOp) * (Size) (n + 1));
+	for (int i = 0; i < n; i++)
+	{
+		FlowdbAggItem *item = &state->items[i];
+
+		item->kind = (FlowdbAggItemKind) list_nth_int(items, 3 * i);
+		item->number = list_nth_int(items, 3 * i + 1);
+		item->attnum = (AttrNumber) list_nth_int(items, 3 * i + 2);
+		if (item->kind == FLOWDB_AGG_KEY)
+			state->keys = bms_add_member(state->keys, item->number);
+		if (item->kind != FLOWDB_AGG_CALL)
+			continue;
+		state->calls[state->ncalls].function =
+			&flowdb_agg_functions[item->number];
+		state->calls[state->ncalls].attnum = item->attnum;
+		state->ops[state->ncalls] = flowdb_agg_functions[item->number].op;
+		item->number = state->ncalls++;
+	}
+}
+
+/* Where a call's values come from, but for columns, which need the store. */
+static void
+init_source(Grouping *state, AggCall *call)
+{
+	const FlowdbTable *table = state->scan.table;
+	bool count = call->function->result == FLOWDB_RESULT_COUNT;
+
+	call->least = call->function->op == FLOW_AGG_MIN_INT;
+	call->source = AGG_NOTHING;
+	if (call->attnum == 0)
+		call->source = AGG_ROWS;
+	else if (call->attnum == table->time_attnum)
+		call->source = count ? AGG_ROWS : AGG_TIME;
+	for (int i = 0; i < table->nkeys; i++)
+		if (call->attnum == table->keys[i].attnum)
+		{
+			call->source = count ? AGG_ROWS : AGG_KEY;
+			call->column = (uint32) i;
+		}
+	state->needs_keys |= call->source == AGG_TIME || call->source == AGG_KEY;
+	state->takes_keys |= call->source == AGG_KEY;
+}
+
+static void
+init_grouping(Grouping *state, ForeignScanState *node, const ForeignScan *plan)
+{
+	List *more = list_nth(plan->fdw_private, FLOWDB_SCAN_MORE);
+	List *how = list_nth(more, FLOWDB_AGG_HOW);
+	const FlowdbTable *table = state->scan.table;
+	FlowdbBucketKind kind = (FlowdbBucketKind) linitial_int(how);
+	bool by_prefix_only = lthird_int(how) != 0;
+
+	state->prefix = lsecond_int(how);
+	state->grouped = state->keys || kind != FLOWDB_BUCKET_NONE;
+	state->needs_keys |= state->grouped;
+	state->takes_keys |= state->keys != NULL;
+	state->flush =
+		state->keys && state->prefix > 0 ? AGG_AT_PREFIX : AGG_AT_END;
+	if (state->grouped && ((by_prefix_only && kind == FLOWDB_BUCKET_NONE) ||
+						   (state->prefix == table->nkeys &&
+							flowdb_bucket_rises(kind, table->time_type))))
+		state->flush = AGG_AT_GROUP;
+	flowdb_bucket_init(&state->bucket, kind, table->time_type,
+					   linitial_oid(list_nth(more, FLOWDB_AGG_BUCKET_FUNCTION)),
+					   list_copy_tail(plan->fdw_exprs,
+									  list_length(list_nth(plan->fdw_private,
+														   FLOWDB_SCAN_TYPES))),
+					   &node->ss.ps);
+	flowdb_groups_init(&state->groups, state->ncalls, state->ops);
+	initStringInfo(&state->part);
+}
+
+Index
+flowdb_agg_relation(const ForeignScan *plan)
+{
+	return (Index) bms_singleton_member(FLOWDB_SCAN_RELIDS(plan));
+}
+
+void
+flowdb_agg_begin(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
+	Grouping *state = palloc0(sizeof(Grouping));
+	Relation rel =
+		ExecGetRangeTableRelation(node->ss.ps.state, flowdb_agg_relation(plan));
+
+	node->fdw_state = state;
+	flowdb_scan_init(&state->scan, node, rel, eflags);
+	state->scan.all_rows = true;
+	init_items(state, plan);
+	for (int i = 0; i < state->ncalls; i++)
+		init_source(state, &state->calls[i]);
+	init_grouping(state, node, plan);
+}
+
+/* Which columns of the vectors the calls are about. */
+static void
+map_columns(Grouping *state)
+{
+	const FlowdbDecoder *dec = state->scan.decoder;
+
+	state->mapped = true;
+	for (int i = 0; i < state->ncalls; i++)
+	{
+		AggCall *call = &state->calls[i];
+
+		for (int w = 0; w < dec->nwanted; w++)
+			if (call->source == AGG_NOTHING &&
+				dec->layout->columns[dec->wanted[w]].attnum == call->attnum)
+			{
+				call->source = AGG_COLUMN;
+				call->column = (uint32) w;
+			}
+	}
+}
+
+/* -------------------------------------------------------------------- keys */
+
+/* Where the run of rows ends that have the row's key; they share its bytes. */
+static uint32
+find_run_end(const FlowVector *vec, uint32 row)
+{
+	const uint8 *key = vec->key[row];
+	uint32 lo = row; /* has it */
+	uint32 hi = vec->nrows;
+	uint32 step = 1;
+
+	if (vec->key[hi - 1] == key)
+		return hi;
+	while (lo + step < hi && vec->key[lo + step] == key)
+	{
+		lo += step;
+		step *= 2;
+	}
+	hi = Min(hi, lo + step);
+	while (lo + 1 < hi)
+	{
+		uint32 mid = lo + (hi - lo) / 2;
+
+		if (vec->key[mid] == key)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return hi;
+}
+
+/* The bytes of the key that are grouped by, and their hash. */
+static void
+set_part(Grouping *state, const uint32 *ends)
+{
+	int i = -1;
+
+	if (bms_num_members(state->keys) == state->scan.table->nkeys)
+	{
+		state->probe.part = state->key;
+		state->probe.part_len = (uint32) state->key_len;
+	}
+	else
+	{
+		resetStringInfo(&state->part);
+		while ((i = bms_next_member(state->keys, i)) >= 0)
+		{
+			uint32 from = i > 0 ? ends[i - 1] : 0;
+
+			appendBinaryStringInfo(&state->part,
+								   (const char *) state->key + from,
+								   (int) (ends[i] - from));
+		}
+		state->probe.part = (const uint8 *) state->part.data;
+		state->probe.part_len = (uint32) state->part.len;
+	}
+	state->part_hash =
+		hash_bytes(state->probe.part, (int) state->probe.part_len);
+}
+
+/* Take the key apart. */
+static void
+take_key(Grouping *state)
+{
+	const uint32 *ends;
+	const Datum *values = flowdb_decode_key(state->scan.decoder, state->key,
+											state->key_len, &ends);
+
+	for (int i = 0; i < state->ncalls; i++)
+		if (state->calls[i].source == AGG_KEY)
+			state->calls[i].key_number = (int64) values[state->calls[i].column];
+	state->prefix_len = state->prefix > 0 ? ends[state->prefix - 1] : 0;
+	state->probe.key = state->key;
+	state->probe.key_len = (uint32) state->key_len;
+	set_part(state, ends);
+}
+
+/* Go to a new key. */
+static void
+set_key(Grouping *state, const uint8 *key, Size len)
+{
+	if (len > state->key_room || !state->key)
+	{
+		state->key_room = Max(2 * len, 64);
+		state->key = state->key
+						 ? repalloc(state->key, state->key_room)
+						 : MemoryContextAlloc(GetMemoryChunkContext(state),
+											  state->key_room);
+	}
+	if (len > 0)
+		memcpy(state->key, key, len);
+	state->key_len = len;
+	state->has_key = true;
+	if (state->takes_keys)
+		take_key(state);
+}
+
+/*
+ * Look at the key of the row, with which a run begins.  False: groups are to
+ * be returned first.
+ */
+static bool
+begin_run(Grouping *state, const FlowVector *vec, uint32 row)
+{
+	const uint8 *key = vec->key[row];
+	Size len = vec->key_bytes[row];
+
+	if (!state->has_key || state->key_len != len ||
+		memcmp(state->key, key, len) != 0)
+	{
+		if (state->flush == AGG_AT_PREFIX && state->groups.n > 0 &&
+			(len < state->prefix_len ||
+			 memcmp(state->key, key, state->prefix_len) != 0))
+			return false;
+		set_key(state, key, len);
+	}
+	state->run_end = find_run_end(vec, row);
+	return true;
+}
+
+/* ------------------------------------------------------------------ slices */
+
+/* The first row behind those with times up to last; row is one of them. */
+static uint32
+find_time_end(const FlowVector *vec, uint32 row, uint32 end, int64 last)
+{
+	uint32 lo = row;
+	uint32 hi = end;
+	uint32 step = 1;
+
+	if (vec->ts[end - 1] <= last)
+		return end;
+	while (lo + step < hi && vec->ts[lo + step] <= last)
+	{
+		lo += step;
+		step *= 2;
+	}
+	hi = Min(hi, lo + step);
+	while (lo + 1 < hi)
+	{
+		uint32 mid = lo + (hi - lo) / 2;
+
+		if (vec->ts[mid] <= last)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return hi;
+}
+
+static void
+take_number(FlowAgg *agg, bool least, int64 number, uint32 n)
+{
+	if (agg->n == 0 || (least ? number < agg->u.num : number > agg->u.num))
+		agg->u.num = number;
+	agg->n += n;
+}
+
+static void
+add_slice(Grouping *state, FlowdbAggGroup *group, const FlowVector *vec,
+		  uint32 row, uint32 end)
+{
+	uint32 n = end - row;
+
+	for (int i = 0; i < state->ncalls; i++)
+	{
+		const AggCall *call = &state->calls[i];
+		FlowAgg *agg = &group->aggs[i];
+
+		switch (call->source)
+		{
+			case AGG_ROWS:
+				agg->n += n;
+				break;
+			case AGG_COLUMN:
+				if (!flow_agg_add(state->ops[i], agg,
+								  &vec->columns[call->column], row, n))
+					float_overflow_error();
+				break;
+			case AGG_TIME:
+				take_number(agg, call->least,
+							vec->ts[call->least ? row : end - 1], n);
+				break;
+			case AGG_KEY:
+				take_number(agg, call->least, call->key_number, n);
+				break;
+			case AGG_NOTHING:
+				break;
+		}
+	}
+}
+
+/*
+ * The group of the row, and where its slice ends.  NULL: groups are to be
+ * returned first.
+ */
+static FlowdbAggGroup *
+find_slice(Grouping *state, ForeignScanState *node, const FlowVector *vec,
+		   uint32 row, uint32 *endp)
+{
+	FlowdbBucket *bucket = &state->bucket;
+	FlowdbAggGroup *probe = &state->probe;
+
+	*endp = vec->nrows;
+	if (state->needs_keys)
+	{
+		if (row >= state->run_end && !begin_run(state, vec, row))
+			return NULL;
+		*endp = state->run_end;
+	}
+	if (bucket->kind != FLOWDB_BUCKET_NONE)
+	{
+		if (vec->ts[row] < bucket->first || vec->ts[row] > bucket->last)
+			flowdb_bucket_find(bucket, node->ss.ps.ps_ExprContext,
+							   vec->ts[row]);
+		*endp = find_time_end(vec, row, *endp, bucket->last);
+		probe->bucket = bucket->value;
+		probe->bucket_null = bucket->null;
+	}
+	probe->hash = hash_combine(
+		state->part_hash,
+		murmurhash32((uint32) probe->bucket ^ (uint32) (probe->bucket >> 32)));
+	if (state->flush == AGG_AT_GROUP && state->groups.n > 0 &&
+		!flowdb_groups_same(&state->groups, probe))
+		return NULL;
+	return flowdb_groups_find(&state->groups, probe);
+}
+
+/* Read until there are groups to return, or no more rows. */
+static void
+fill_groups(Grouping *state, ForeignScanState *node)
+{
+	while (flowdb_scan_vector(&state->scan, node))
+	{
+		const FlowVector *vec = state->scan.vec;
+		FlowdbAggGroup *group;
+		uint32 end;
+
+		if (!state->mapped)
+			map_columns(state);
+		if (state->scan.next == 0)
+			state->run_end = 0;
+		group = find_slice(state, node, vec, state->scan.next, &end);
+		if (!group)
+			return;
+		add_slice(state, group, vec, state->scan.next, end);
+		state->scan.next = end;
+	}
+	state->ended = true;
+	if (!state->grouped && state->groups.n == 0)
+		(void) flowdb_groups_find(&state->groups, &state->probe);
+}
+
+/* ------------------------------------------------------------------ results */
+
+static Datum
+call_result(const Grouping *state, const AggCall *call, const FlowAgg *agg,
+			bool *nullp)
+{
+	if (call->source != AGG_TIME)
+		return flowdb_agg_result(call->function, agg, nullp);
+	*nullp = agg->n == 0;
+	return *nullp
+			   ? (Datum) 0
+			   : flowdb_decode_time(agg->u.num, state->scan.table->time_type);
+}
+
+/* A group as a row of fdw_scan_tlist. */
+static void
+show_group(Grouping *state, const FlowdbAggGroup *group, TupleTableSlot *slot)
+{
+	const Datum *keys = NULL;
+	const uint32 *ends;
+
+	if (state->keys)
+		keys = flowdb_decode_key(state->scan.decoder, group->key,
+								 group->key_len, &ends);
+	for (int i = 0; i < state->nitems; i++)
+	{
+		const FlowdbAggItem *item = &state->items[i];
+		bool *nullp = &slot->tts_isnull[i];
+		Datum *valuep = &slot->tts_values[i];
+
+		*nullp = false;
+		switch (item->kind)
+		{
+			case FLOWDB_AGG_KEY:
+				*valuep = keys[item->number];
+				break;
+			case FLOWDB_AGG_BUCKET:
+				*nullp = group->bucket_null;
+				*valuep = flowdb_bucket_datum(&state->bucket, group->bucket);
+				break;
+			case FLOWDB_AGG_CALL:
+				*valuep = call_result(state, &state->calls[item->number],
+									  &group->aggs[item->number], nullp);
+				break;
+		}
+	}
+}
+
+TupleTableSlot *
+flowdb_agg_iterate(ForeignScanState *node)
+{
+	Grouping *state = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+
+	ExecClearTuple(slot);
+	if (!state->ready)
+	{
+		flowdb_groups_forget(&state->groups);
+		if (!state->ended)
+			fill_groups(state, node);
+		state->ready = state->groups.first;
+		if (!state->ready)
+			return slot;
+	}
+	show_group(state, state->ready, slot);
+	state->ready = state->ready->next;
+	return ExecStoreVirtualTuple(slot);
+}
+
+/* Begin anew, with the present values of parameters that have changed. */
+void
+flowdb_agg_rescan(ForeignScanState *node)
+{
+	Grouping *state = node->fdw_state;
+
+	flowdb_scan_restart(&state->scan, node);
+	flowdb_groups_forget(&state->groups);
+	flowdb_bucket_restart(&state->bucket);
+	state->ready = NULL;
+	state->ended = false;
+	state->has_key = false;
+}
