@@ -26,6 +26,10 @@
 #define FLOW_MAX_STEPS 24
 #define FLOW_BATCH_TARGET_BYTES (4u * 1024u * 1024u) /* raw payload */
 #define FLOW_OP_MAX_OVERHEAD 48u /* bytes of an op but for key and value */
+/* The pusher's measure of an op, but for key and value.  A batch of so many of
+ * FLOW_BATCH_TARGET_BYTES, in whatever rows, has room in 32 MiB of write
+ * buffers (memtable_room_test). */
+#define FLOW_BATCH_OP_GUESS 16u
 /* no raw payload is longer; a decoder allocates no more */
 #define FLOW_BATCH_MAX_BYTES                                   \
 	(FLOW_BATCH_TARGET_BYTES + FLOW_MAX_VALUE + FLOW_MAX_KEY + \

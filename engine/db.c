@@ -235,7 +235,6 @@ flow_detach(FlowDb *db)
 	flow_maintenance_cancel(db);
 	flowi_scan_orphan_all(db);
 	flowi_scan_free_spare(db);
-	flowi_memtrail_free(db->env, db->trail);
 	flowi_readers_free(db->readers);
 	flowi_batch_writer_free(db->batch);
 	env->free(env, db);

@@ -225,7 +225,6 @@ struct FlowDb
 	struct FlowReaderCache *readers; /* open SSTables of this handle */
 	uint32_t queries;				 /* calls; the time of some is taken */
 	FlowBatchWriter *batch;			 /* of flow_write_batch; NULL at first */
-	struct FlowMemTrail *trail;		 /* of writes of one row; NULL at first */
 	struct FlowMergeJob *merge;		 /* of flow_maintenance_step; or NULL */
 	FlowWants wants;				 /* what flow_wants_maintenance knows */
 	uint32_t there;					 /* a store that was not dropped */

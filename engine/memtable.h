@@ -1,17 +1,31 @@
 /*-------------------------------------------------------------------------
  * memtable.h
  *	  The newest records of a database, all stores together, in the shared
- *	  region: a skiplist in the order store id, key, ts, sequence descending.
+ *	  region: a directory of series, a series being the rows of one (store,
+ *	  key), and of each series a run of rows in the order of time (memdir.c,
+ *	  memrun.c).  What comes late, and further versions of what is there, is
+ *	  in a small skiplist of the series beside it (memlate.c).
  *
- * One writer at a time (the write lock), any number of lock-free readers: a
- * node is complete before a release store links it.  A batch goes in by two
- * steps, so that nothing can fail once it is in the log:
- *	 1. stage: nodes and directory entries are allocated and filled, private
- *	    to the writer; may fail, then unstage gives the memory back;
- *	 2. link: with the log position known, set sequences and link all.
+ * One writer at a time (the write lock), any number of lock-free readers.  A
+ * batch goes in by two steps, so that nothing can fail once it is in the log:
+ *	 1. stage: all memory is allocated, rows and directory entries filled,
+ *	    private to the writer; may fail, then unstage gives the memory back;
+ *	 2. link: with the log position known, set sequences and publish.
  *
- * Range tombstones are a list beside the nodes, newest first, written and
- * read by the same rules.
+ * What is published is complete, and is never changed nor moved.  By release
+ * stores, in this order: of a series that was there the count of the run's
+ * rows, then its late rows; then new series with all their rows, in the order
+ * of series before the hash.  Readers load by acquire.  So a reader sees of a
+ * run a prefix, whatever is appended meanwhile; and all that was linked
+ * before a last_end or visible_end that it has acquired.  The rules in
+ * detail: I35.
+ *
+ * A row has no sequence of its own: all of a step have the one of their
+ * directory entry (S1), so setting at most FLOW_MAX_STEPS entries gives a
+ * whole batch its sequences.
+ *
+ * Range tombstones are a list beside the series, newest first, written and
+ * read by the same rules (memtomb.c).
  *
  * Lifetime: refcount.  The database holds one reference while the memtable
  * is listed, readers hold one inside a fill call, a flusher one while it
@@ -25,23 +39,45 @@
 #include "arena.h"
 #include "batch.h"
 #include "iter.h"
+#include "memskip.h"
 #include "tomb.h"
 
 typedef struct FlowMemtable FlowMemtable;
-typedef struct FlowMemNode FlowMemNode;
+typedef struct FlowMemSeries FlowMemSeries;
 typedef struct FlowTxnBlock FlowTxnBlock;
 typedef struct FlowMemTomb FlowMemTomb;
 
-#define FLOW_SKIP_HEIGHT 16
+#define FLOW_MEM_SEGMENT_BUCKETS 1024u
+#define FLOW_MEM_SEGMENTS 1024u
+
+/* The series of a memtable; memdir.c. */
+typedef struct FlowMemDir
+{
+	/* protected by the write lock */
+	uint64_t seed; /* of the hash; constant */
+	uint32_t nseries;
+	uint32_t nsegments;
+	uint32_t linked_segments; /* of these: before the staged batch */
+	uint32_t nstaged;
+	FlowSkipLink staged[FLOW_SKIP_HEIGHT]; /* new series, in their order */
+
+	/* written under the write lock, read by anyone: atomic */
+	_Atomic uint32_t nbuckets;
+	FlowSkipLink order[FLOW_SKIP_HEIGHT]; /* by store id, key */
+
+	/* those of nbuckets are constant */
+	_Atomic(FlowMemSeries *) *segment[FLOW_MEM_SEGMENTS];
+} FlowMemDir;
 
 struct FlowMemtable
 {
 	/* protected by the write lock */
 	FlowArena arena;
 	uint32_t random;		   /* state of the height generator */
-	FlowMemNode *staged;	   /* step 1's nodes, in batch order */
-	FlowMemTomb *staged_tombs; /* its range tombstones, newest first */
-	FlowTxnBlock *staged_txns; /* and their directory entries */
+	uint32_t staged_rows;	   /* step 1's: how many, */
+	FlowMemSeries *staged;	   /* in these series, and in new ones, */
+	FlowMemTomb *staged_tombs; /* range tombstones, newest first, */
+	FlowTxnBlock *staged_txns; /* and directory entries */
 	FlowArenaMark staged_mark; /* where unstage goes back to */
 
 	/* written under the write lock, read by anyone: atomic */
@@ -50,17 +86,16 @@ struct FlowMemtable
 	_Atomic uint64_t last_end;	/* end of the last record's log position */
 	_Atomic(FlowMemTomb *) tombs; /* range tombstones, newest first */
 	_Atomic uint64_t ntombs;	  /* linked ones */
-	_Atomic uint64_t records;	  /* linked nodes */
+	_Atomic uint64_t records;	  /* linked rows */
 	_Atomic uint64_t bytes;		  /* arena bytes */
 	_Atomic uint64_t txns;		  /* directory entries whose fate matters */
-	_Atomic uint32_t height;
 	_Atomic uint32_t refs;
 
 	/* protected by the database's state lock */
 	FlowMemtable *next_older; /* list of frozen memtables, newest first */
 	uint64_t first_sst_id;	  /* ids its flush uses, 0 before the first try */
 
-	_Atomic(FlowMemNode *) head[FLOW_SKIP_HEIGHT];
+	FlowMemDir dir;
 };
 
 /* An empty memtable with one reference; NULL when there is no room. */
@@ -68,60 +103,21 @@ extern FlowMemtable *flowi_memtable_create(FlowEnv *env);
 extern void flowi_memtable_ref(FlowMemtable *mt);
 extern void flowi_memtable_unref(FlowEnv *env, FlowMemtable *mt);
 
-/* For each level the last node before a place. */
-typedef struct FlowMemSplice
-{
-	FlowMemNode *prev[FLOW_SKIP_HEIGHT];
-} FlowMemSplice;
-
-/*
- * Where a batch of one row goes, found before its writer has the write lock
- * (memaim.c): others link their rows meanwhile, which moves it by some steps at
- * most.
- */
-typedef struct FlowMemAim
-{
-	const FlowMemtable *mt; /* NULL: nothing was found */
-	uint32_t levels;		/* of the splice that are set */
-	FlowMemNode **trail;	/* FLOW_TRAIL_LEVELS: to remember it; or NULL */
-	FlowMemSplice splice;
-} FlowMemAim;
-
-/* Where a handle's last rows went, by key: private to it. */
-typedef struct FlowMemTrail FlowMemTrail;
-#define FLOW_TRAIL_LEVELS 3
-
-/*
- * flowi_memtable_aim
- *		Find where the batch's row goes, for flowi_memtable_link; of other
- *		batches nothing.  The caller holds a reference until that; no lock
- *		is needed.  *trailp: NULL at first; it and the aim are used by nobody
- *		else meanwhile.
- * flowi_memtrail_free: NULL is fine.
- */
-extern void flowi_memtable_aim(FlowEnv *env, FlowMemtable *mt,
-							   const FlowBatchHeader *hdr,
-							   const uint8_t *payload, FlowMemTrail **trailp,
-							   FlowMemAim *aim);
-extern void flowi_memtrail_free(FlowEnv *env, FlowMemTrail *trail);
-
 /*
  * flowi_memtable_stage
- *		Copy a decoded, checked batch record (batch.h) into staged nodes.
+ *		Copy a decoded, checked batch record (batch.h) into staged rows.
  *		FLOW_BUSY: no room; nothing is staged.  CORRUPT: the batch is not
  *		well-formed; nothing is staged.  NOMEM: there will never be room for
  *		it.  Write lock held.
  * flowi_memtable_unstage: give a staged batch up.
  * flowi_memtable_link: make it visible with the sequences start, start + 1,
- *		.. by step; cannot fail.  aim: of this batch, maybe of another
- *		memtable; or NULL.
+ *		.. by step; cannot fail.
  */
 extern FlowStatus flowi_memtable_stage(FlowEnv *env, FlowMemtable *mt,
 									   const FlowBatchHeader *hdr,
 									   const uint8_t *payload) FLOW_MUST_CHECK;
 extern void flowi_memtable_unstage(FlowEnv *env, FlowMemtable *mt);
-extern void flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end,
-								FlowMemAim *aim);
+extern void flowi_memtable_link(FlowMemtable *mt, uint64_t start, uint64_t end);
 
 /* Call fn for each directory entry of linked batches, in no particular order.
  * The caller holds a reference; a writer may be at work. */

@@ -20,10 +20,6 @@
 #include "txbuf_impl.h"
 #include "write.h"
 
-/* What an operation is taken to cost beside its key and value; a batch's
- * size is a matter of taste, so a guess will do. */
-#define OP_BYTES_GUESS 16u
-
 typedef struct Pusher
 {
 	FlowBatchWriter *bw;
@@ -57,7 +53,7 @@ take_piece(Pusher *p)
 	while ((e = txbuf_at(&p->pos)) != NULL && e->xid == p->xid &&
 		   e->cid == first->cid)
 	{
-		size_t cost = e->key_bytes + e->value_bytes + OP_BYTES_GUESS;
+		size_t cost = e->key_bytes + e->value_bytes + FLOW_BATCH_OP_GUESS;
 
 		if (e->op == FLOW_DELETE_RANGE && p->piece.len > p->ntombs * sizeof(e))
 			break;

@@ -126,13 +126,13 @@ stage(FlowDb *db, const FlowBatchHeader *hdr, const uint8_t *payload,
 /* The staged batch stands at [start, end) in the log. */
 static void
 finish(FlowDb *db, const FlowBatchHeader *hdr, uint64_t start, uint64_t end,
-	   FlowMemAim *aim, bool *frozenp)
+	   bool *frozenp)
 {
 	FlowDbShared *sh = db->sh;
 
 	FLOW_ASSERT(start >= atomic_load(&sh->flushed_pos));
 	FLOW_ASSERT(start >= atomic_load(&sh->applied_end));
-	flowi_memtable_link(sh->active, start, end, aim);
+	flowi_memtable_link(sh->active, start, end);
 	flowi_active_applied(db, end);
 	atomic_fetch_add_explicit(&sh->records_written, hdr->nops,
 							  memory_order_relaxed);
@@ -142,27 +142,11 @@ finish(FlowDb *db, const FlowBatchHeader *hdr, uint64_t start, uint64_t end,
 		*frozenp |= flowi_active_freeze(db);
 }
 
-/* The active memtable with a reference; NULL: there is none. */
-static FlowMemtable *
-ref_active(FlowDb *db)
-{
-	FlowEnv *env = db->env;
-	FlowMemtable *mt;
-
-	env->lock_acquire(env, &db->sh->state_lock, FLOW_LOCK_SHARED);
-	mt = db->sh->active;
-	if (mt)
-		flowi_memtable_ref(mt);
-	env->lock_release(env, &db->sh->state_lock);
-	return mt;
-}
-
 /* The part under the write lock; *endp: 0 when nothing was logged. */
 static FlowStatus
 log_and_apply(FlowDb *db, const void *rec, size_t rec_bytes,
 			  const FlowBatchHeader *hdr, const uint8_t *payload, FlowSync sync,
-			  FlowWriteCheckFn check, void *arg, FlowMemAim *aim,
-			  uint64_t *endp)
+			  FlowWriteCheckFn check, void *arg, uint64_t *endp)
 {
 	FlowEnv *env = db->env;
 	bool frozen = false;
@@ -181,7 +165,7 @@ log_and_apply(FlowDb *db, const void *rec, size_t rec_bytes,
 		if (atomic_load(&db->sh->active->first_pos) == UINT64_MAX)
 			flowi_active_expect(db, env->log_bound(env));
 		env->log_append(env, db, rec, rec_bytes, &start, endp);
-		finish(db, hdr, start, *endp, aim, &frozen);
+		finish(db, hdr, start, *endp, &frozen);
 	}
 	flowi_active_leave(db, frozen);
 	return st;
@@ -194,18 +178,10 @@ flowi_write_record_if(FlowDb *db, const void *rec, size_t rec_bytes,
 {
 	FlowEnv *env = db->env;
 	int64_t begin = env->ticks_us(env);
-	FlowMemtable *mt = hdr->nops == 1 ? ref_active(db) : NULL;
-	FlowMemAim aim = {0};
-	FlowStatus st;
 	uint64_t end;
 
-	if (mt)
-		flowi_memtable_aim(env, mt, hdr, payload, &db->trail, &aim);
-	st = log_and_apply(db, rec, rec_bytes, hdr, payload, sync, check, arg, &aim,
-					   &end);
-	if (mt)
-		flowi_memtable_unref(env, mt);
-	FLOW_TRY(st);
+	FLOW_TRY(log_and_apply(db, rec, rec_bytes, hdr, payload, sync, check, arg,
+						   &end));
 	FLOW_TRY(flowi_active_commit(db, end));
 	flowi_latency_add(&db->sh->latency[FLOW_LATENCY_WRITE],
 					  env->ticks_us(env) - begin);
@@ -229,7 +205,7 @@ redo_batch(FlowDb *db, const void *rec, size_t rec_bytes, uint64_t start,
 	if (st == FLOW_OK)
 	{
 		flowi_active_expect(db, start);
-		finish(db, &hdr, start, end, NULL, frozenp);
+		finish(db, &hdr, start, end, frozenp);
 	}
 	db->env->free(db->env, owned);
 	return st;

@@ -181,7 +181,7 @@ check_memtable(FlowEnv *env, const FlowBatchHeader *hdr, const uint8_t *payload,
 	if (st == FLOW_OK)
 	{
 		FUZZ_CHECK(walked == FLOW_END);
-		flowi_memtable_link(mt, 1000, 1000 + FLOW_MAX_STEPS, NULL);
+		flowi_memtable_link(mt, 1000, 1000 + FLOW_MAX_STEPS);
 		check_rows(env, mt, hdr->nops);
 	}
 	else
