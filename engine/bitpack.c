@@ -18,7 +18,7 @@ take(const uint8_t *p, unsigned j, unsigned width)
 {
 	unsigned bit = j * width;
 	unsigned shift = bit & 7;
-	uint64_t v = flowi_get64(p + (bit >> 3)) >> shift;
+	uint64_t v = flowi_load64(p + (bit >> 3)) >> shift;
 
 	if (shift + width > 64)
 		v |= (uint64_t) p[(bit >> 3) + 8] << (64 - shift);
@@ -49,7 +49,7 @@ unpack_narrow(const uint8_t *p, uint32_t n, unsigned width, uint64_t *v)
 
 	for (uint32_t i = 0; i < n; i += 8, p += width)
 	{
-		uint64_t x = flowi_get64(p);
+		uint64_t x = flowi_load64(p);
 
 		v[i] = x & mask;
 		v[i + 1] = x >> width & mask;
@@ -145,10 +145,10 @@ flowi_bitpack(const uint64_t *v, uint32_t n, unsigned width, uint8_t *out)
 		fill += width;
 		if (fill < 64)
 			continue;
-		flowi_put64(out, word);
+		flowi_store64(out, word);
 		out += 8;
 		fill -= 64;
 		word = fill == 0 ? 0 : v[i] >> (width - fill);
 	}
-	flowi_put64(out, word);
+	flowi_store64(out, word);
 }

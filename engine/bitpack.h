@@ -17,6 +17,25 @@
 #define FLOW_FRAME 128u		  /* numbers that are packed at one width */
 #define FLOW_BITPACK_SLACK 8u /* bytes behind a pack that a packer writes */
 
+/* As flowi_get64 and flowi_put64, which compilers find too long to inline
+ * where there are many. */
+static inline uint64_t
+flowi_load64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(v) : v;
+}
+
+static inline void
+flowi_store64(uint8_t *p, uint64_t v)
+{
+	if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+		v = __builtin_bswap64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
 static inline unsigned
 flowi_bits(uint64_t v)
 {
@@ -58,7 +77,7 @@ flowi_bitpack_get(const uint8_t *p, const uint8_t *end, uint32_t i,
 	p += bit >> 3;
 	if (end - p >= 9)
 	{
-		v = flowi_get64(p) >> shift;
+		v = flowi_load64(p) >> shift;
 		if (shift + width > 64)
 			v |= (uint64_t) p[8] << (64 - shift);
 	}

@@ -15,8 +15,8 @@
 #include "iter.h"
 #include "row.h"
 
-#define FLOW_BLOCK_ROWS 1	 /* versions of the format */
-#define FLOW_BLOCK_COLUMNS 2 /* the newest */
+#define FLOW_BLOCK_ROWS 1				/* versions of the format */
+#define FLOW_BLOCK_COLUMNS 2			/* the newest */
 #define FLOW_BLOCK_MAX_BYTES (1u << 30) /* encoded, before compression */
 #define FLOW_BLOCK_ROW_BYTES 16			/* what a row counts beside its data */
 
@@ -51,8 +51,8 @@ typedef struct FlowBlockBuilder
 	bool conforms;			/* all values so far are rows of it */
 	bool as_columns;		/* what raw is */
 	FlowColumnWriter writer;
-	FlowBuf split; /* FlowRowValue, one a column of the shape */
-	FlowBuf cells; /* one struct a value that a row has, row by row */
+	FlowBuf split;	/* FlowRowValue, one a column of the shape */
+	FlowBuf cells;	/* one struct a value that a row has, row by row */
 	FlowBuf vector; /* one column as a vector */
 } FlowBlockBuilder;
 
@@ -87,6 +87,11 @@ typedef struct FlowBlockValues FlowBlockValues;
  * A decoded block: everything but keys and values in arrays of its own
  * memory, keys and values in the encoded bytes, which must stay.  Run r has
  * the rows [run_row[r], run_row[r + 1]).
+ *
+ * Of columns what a lookup does not need is not decoded before it is asked
+ * for: times that are evenly spaced, sequences when no two rows have one
+ * identity, expiry at one age.  So these are read by flowi_block_ts,
+ * flowi_block_seq and flowi_block_expiry.
  */
 typedef struct FlowBlock
 {
@@ -96,9 +101,9 @@ typedef struct FlowBlock
 	const uint8_t *values; /* all values; NULL: they are columns */
 	uint32_t nrows;
 	uint32_t nruns;
-	const int64_t *ts;
-	const uint64_t *seq;
-	const int64_t *expire_at;  /* NULL: FLOW_NEVER all */
+	const int64_t *ts;		   /* NULL: evenly spaced */
+	const uint64_t *seq;	   /* NULL: not decoded */
+	const int64_t *expire_at;  /* NULL: FLOW_NEVER all, or at one age */
 	const uint8_t *tombs;	   /* bitmap of tombstones; NULL: none */
 	const uint32_t *value_off; /* nrows + 1; NULL: they are columns */
 	const uint32_t *run_row;   /* nruns + 1 */
@@ -113,8 +118,19 @@ typedef struct FlowBlock
 	uint64_t off;
 	uint32_t ncolumns;
 	const uint16_t *width;	/* columns that each row has; NULL: all of them */
-	FlowColumnReader chunk; /* of the columns that are no value's */
+	FlowColumnReader chunk; /* of the columns that are no value's; at the end
+							 * that of the sequences */
 	FlowBlockValues *value; /* NULL: none was asked for yet */
+	const int64_t *run_ts;	/* ts NULL: of the first row of each run */
+	uint64_t step;			/* and from row to row */
+	bool same_age;			/* expire_at NULL: all expire at ts + age */
+	uint64_t age;
+	uint32_t spread_run; /* whose rows are in spread_*; UINT32_MAX: none's */
+	int64_t *spread_ts;
+	int64_t *spread_expiry;
+	uint64_t *seq_room; /* where seq will be */
+	uint8_t *null_room;
+	uint32_t seqs_asked; /* one by one */
 } FlowBlock;
 
 /* codec is borrowed until free */
@@ -157,6 +173,9 @@ flowi_block_key(const FlowBlock *b, uint32_t run, uint32_t *key_bytesp)
  *		those columns, from number at on.  What a row lacks is its column's
  *		missing value.  Pointers are valid until the next decode.
  *		What a tombstone gets means nothing.
+ * flowi_block_stats
+ *		What column c, a reader's col, has in all rows of the block, tombstones
+ *		counting as NULL; *knownp false: that cannot be told without them.
  */
 extern FlowStatus flowi_block_value(FlowBlock *b, uint32_t row,
 									FlowBuf *out) FLOW_MUST_CHECK;
@@ -165,11 +184,55 @@ extern FlowStatus flowi_block_pick(FlowBlock *b, const FlowShape *shape,
 								   uint32_t first, uint32_t count,
 								   FlowColumnVector *vectors,
 								   uint32_t at) FLOW_MUST_CHECK;
+extern FlowStatus flowi_block_stats(FlowBlock *b, const FlowColumn *col,
+									uint32_t c, FlowColumnStats *stats,
+									bool *knownp) FLOW_MUST_CHECK;
 /* Bytes of memory that are kept for the next block. */
 extern size_t flowi_block_memory(const FlowBlock *b);
 
-/* Fill rec, but for txn, from a row and its run; of a block of columns without
- * the value. */
+/* Of a row and its run. */
+static inline int64_t
+flowi_block_ts(const FlowBlock *b, uint32_t run, uint32_t row)
+{
+	if (b->ts)
+		return b->ts[row];
+	return (int64_t) ((uint64_t) b->run_ts[run] +
+					  (row - b->run_row[run]) * b->step);
+}
+
+/* ts: the row's. */
+static inline int64_t
+flowi_block_expiry(const FlowBlock *b, uint32_t row, int64_t ts)
+{
+	if (b->expire_at)
+		return b->expire_at[row];
+	return b->same_age ? (int64_t) ((uint64_t) ts + b->age) : FLOW_NEVER;
+}
+
+/*
+ * flowi_block_seq
+ *		The sequence of a row; CORRUPT.
+ * flowi_block_spread
+ *		Times and expiry (NULL: FLOW_NEVER all) of all rows, of which those of
+ *		run are valid until the next call.
+ */
+extern FlowStatus flowi_block_read_seq(FlowBlock *b, uint32_t row,
+									   uint64_t *seqp) FLOW_MUST_CHECK;
+extern void flowi_block_spread(FlowBlock *b, uint32_t run, const int64_t **tsp,
+							   const int64_t **expire_atp);
+
+FLOW_MUST_CHECK
+static inline FlowStatus
+flowi_block_seq(FlowBlock *b, uint32_t row, uint64_t *seqp)
+{
+	if (b->seq == NULL)
+		return flowi_block_read_seq(b, row, seqp);
+	*seqp = b->seq[row];
+	return FLOW_OK;
+}
+
+/* Fill rec, but for seq and txn, from a row and its run; of a block of columns
+ * without the value. */
 static inline void
 flowi_block_rec(const FlowBlock *b, uint32_t run, uint32_t row, FlowRec *rec)
 {
@@ -186,9 +249,8 @@ flowi_block_rec(const FlowBlock *b, uint32_t run, uint32_t row, FlowRec *rec)
 		rec->value = NULL;
 		rec->value_bytes = 0;
 	}
-	rec->ts = b->ts[row];
-	rec->expire_at = b->expire_at ? b->expire_at[row] : FLOW_NEVER;
-	rec->seq = b->seq[row];
+	rec->ts = flowi_block_ts(b, run, row);
+	rec->expire_at = flowi_block_expiry(b, row, rec->ts);
 	rec->op = tomb ? FLOW_DELETE : FLOW_PUT;
 }
 

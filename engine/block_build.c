@@ -67,10 +67,10 @@ FlowStatus
 flowi_block_add(FlowBlockBuilder *b, const FlowRec *rec, bool new_key)
 {
 	FlowBlockRow row = {.ts = rec->ts,
-			   .expire_at = rec->expire_at,
-			   .seq = rec->seq,
-			   .value_bytes = rec->value_bytes,
-			   .op = rec->op};
+						.expire_at = rec->expire_at,
+						.seq = rec->seq,
+						.value_bytes = rec->value_bytes,
+						.op = rec->op};
 
 	FLOW_ASSERT(new_key || b->nruns > 0);
 	if (b->nrows == 0)
@@ -97,8 +97,7 @@ flowi_block_add(FlowBlockBuilder *b, const FlowRec *rec, bool new_key)
 	}
 	FLOW_TRY(flowi_buf_append(&b->values, rec->value, rec->value_bytes));
 	if (b->conforms)
-		FLOW_TRY(
-			flowi_block_split(b, &row, b->values.len - rec->value_bytes));
+		FLOW_TRY(flowi_block_split(b, &row, b->values.len - rec->value_bytes));
 	FLOW_TRY(flowi_buf_append(&b->rows, &row, sizeof(row)));
 	b->nrows++;
 	b->bytes += FLOW_BLOCK_ROW_BYTES + (uint64_t) rec->value_bytes;
@@ -199,7 +198,6 @@ put_row_columns(FlowBlockBuilder *b)
 		v[i] = rows[i].value_bytes;
 	put_column(b, COL_VALUE_LEN, b->nrows);
 }
-
 
 void
 flowi_block_put_bitmap(FlowBlockBuilder *b, bool (*test)(const FlowBlockRow *))

@@ -33,8 +33,8 @@ flowi_block_split(FlowBlockBuilder *b, FlowBlockRow *row, size_t off)
 	if (row->op == FLOW_DELETE)
 		return FLOW_OK;
 	b->split.len = 0;
-	FLOW_TRY(flowi_buf_reserve(&b->split,
-							   shape->ncolumns * sizeof(*values) + 1));
+	FLOW_TRY(
+		flowi_buf_reserve(&b->split, shape->ncolumns * sizeof(*values) + 1));
 	values = (FlowRowValue *) b->split.data;
 	b->conforms = flowi_row_split(shape, value, row->value_bytes, values, &n);
 	if (!b->conforms)
@@ -90,7 +90,7 @@ put_run_columns(FlowBlockBuilder *b, const FlowColumnVector *v)
 }
 
 static FlowStatus
-put_row_columns(FlowBlockBuilder *b, const FlowColumnVector *v)
+put_deltas(FlowBlockBuilder *b, const FlowColumnVector *v)
 {
 	const FlowBlockRow *rows = (const FlowBlockRow *) b->rows.data;
 	const FlowBlockRun *runs = (const FlowBlockRun *) b->runs.data;
@@ -104,7 +104,14 @@ put_row_columns(FlowBlockBuilder *b, const FlowColumnVector *v)
 			v->num[n++] =
 				(int64_t) ((uint64_t) rows[i].ts - (uint64_t) rows[i - 1].ts);
 	}
-	FLOW_TRY(put_numbers(b, COL_TS_DELTA, v, n));
+	return put_numbers(b, COL_TS_DELTA, v, n);
+}
+
+static FlowStatus
+put_seqs(FlowBlockBuilder *b, const FlowColumnVector *v)
+{
+	const FlowBlockRow *rows = (const FlowBlockRow *) b->rows.data;
+
 	for (uint32_t i = 0; i < b->nrows; i++)
 		v->num[i] = (int64_t) rows[i].seq;
 	return put_numbers(b, COL_SEQ, v, b->nrows);
@@ -140,8 +147,7 @@ put_options(FlowBlockBuilder *b, const FlowColumnVector *v, uint32_t ncolumns)
 	if (flags & FLAG_WIDTHS)
 	{
 		for (uint32_t i = 0; i < b->nrows; i++)
-			v->num[i] =
-				rows[i].op == FLOW_DELETE ? ncolumns : rows[i].width;
+			v->num[i] = rows[i].op == FLOW_DELETE ? ncolumns : rows[i].width;
 		FLOW_TRY(put_numbers(b, COL_WIDTH, v, b->nrows));
 	}
 	for (uint32_t i = 0; i < b->nrows; i++)
@@ -272,7 +278,8 @@ flowi_block_finish_columns(FlowBlockBuilder *b)
 
 	FLOW_TRY(put_head(b, ncolumns, mixed));
 	FLOW_TRY(put_run_columns(b, &v));
-	FLOW_TRY(put_row_columns(b, &v));
+	FLOW_TRY(put_deltas(b, &v));
 	FLOW_TRY(put_options(b, &v, ncolumns));
+	FLOW_TRY(put_seqs(b, &v));
 	return put_value_columns(b, &v, ncolumns);
 }

@@ -7,6 +7,10 @@
  */
 #include "block_format.h"
 
+#include <inttypes.h>
+
+#define SEQS_ALONE 8u /* read one by one, before all of a block are */
+
 static inline uint32_t
 get16(const uint8_t *p)
 {
@@ -74,8 +78,7 @@ check_directory(const FlowBlock *b, const FlowBlockSource *s)
 	{
 		uint32_t off = flowi_get32(e + DIR_OFFSET);
 
-		if (!is_column(e[DIR_KIND], get16(e + DIR_BYTES)) ||
-			e[DIR_ZERO] != 0)
+		if (!is_column(e[DIR_KIND], get16(e + DIR_BYTES)) || e[DIR_ZERO] != 0)
 			return "unknown kind of column";
 		if (off < last || off > size || (c == 0 && off != at))
 			return "wrong directory";
@@ -84,24 +87,40 @@ check_directory(const FlowBlock *b, const FlowBlockSource *s)
 	return NULL;
 }
 
-/* Read column col of n numbers into out; false when its chunk is wrong. */
+/* The numbers of columns that are no value's are of this kind. */
+static const FlowColumn number = {.kind = FLOW_COLUMN_INT, .bytes = 8};
+
+/* Step over the chunk of column col, of n numbers, and open it. */
 static FlowStatus
-get_numbers(FlowBlock *b, FlowBlockSource *s, int col, uint32_t n,
-			const FlowBlockArrays *a, uint64_t *out)
+open_numbers(FlowBlock *b, FlowBlockSource *s, int col, uint32_t n)
 {
-	static const FlowColumn number = {.kind = FLOW_COLUMN_INT, .bytes = 8};
 	uint32_t bytes = flowi_get32(s->head + OFF2_LENGTHS + 4 * col);
-	FlowColumnVector v = {.num = (int64_t *) out, .null = a->null};
+	const uint8_t *chunk = s->p;
 
 	if (n == 0)
 		return bytes == 0 ? FLOW_OK : FLOW_CORRUPT;
 	if (bytes > (size_t) (s->end - s->p))
 		return FLOW_CORRUPT;
-	FLOW_TRY(flowi_column_open(&b->chunk, &number, n, s->p, bytes));
 	s->p += bytes;
-	if (b->chunk.stats.nulls > 0)
-		return FLOW_CORRUPT;
-	return flowi_column_read(&b->chunk, 0, n, &v, 0);
+	FLOW_TRY(flowi_column_open(&b->chunk, &number, n, chunk, bytes));
+	return b->chunk.stats.nulls > 0 ? FLOW_CORRUPT : FLOW_OK;
+}
+
+/* The first n numbers of the open chunk. */
+static FlowStatus
+read_numbers(FlowBlock *b, uint32_t n, const FlowBlockArrays *a, uint64_t *out)
+{
+	FlowColumnVector v = {.num = (int64_t *) out, .null = a->null};
+
+	return n > 0 ? flowi_column_read(&b->chunk, 0, n, &v, 0) : FLOW_OK;
+}
+
+static FlowStatus
+get_numbers(FlowBlock *b, FlowBlockSource *s, int col, uint32_t n,
+			const FlowBlockArrays *a, uint64_t *out)
+{
+	FLOW_TRY(open_numbers(b, s, col, n));
+	return read_numbers(b, n, a, out);
 }
 
 /*
@@ -137,23 +156,76 @@ decode_runs(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a,
 	return FLOW_OK;
 }
 
-static FlowStatus
-decode_rows(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a,
-			const char **wrongp)
+/* Are all times of the runs, step apart, in order? */
+static bool
+is_regular(const FlowBlock *b, const FlowBlockSource *s, uint64_t step)
 {
-	uint64_t *first = a->scratch;
-	uint64_t *delta = first + s->nruns;
-
-	*wrongp = "wrong timestamps or sequences";
-	FLOW_TRY(get_numbers(b, s, COL_FIRST_TS, s->nruns, a, first));
-	FLOW_TRY(get_numbers(b, s, COL_TS_DELTA, s->nrows - s->nruns, a, delta));
-	FLOW_TRY(get_numbers(b, s, COL_SEQ, s->nrows, a, a->seq));
 	for (uint32_t r = 0; r < s->nruns; r++)
-		first[r] ^= SIGN_BIT;
-	if (!flowi_block_sum_ts(s, a->run_row, first, delta, a->seq, a->ts))
-		*wrongp = "versions out of order";
-	else
+	{
+		uint64_t steps = b->run_row[r + 1] - b->run_row[r] - 1;
+		uint64_t room = UINT64_MAX - ((uint64_t) b->run_ts[r] ^ SIGN_BIT);
+
+		if (steps > 0 && (step == 0 || room / step < steps))
+			return false;
+	}
+	return true;
+}
+
+/* Times; *twicep: some come twice. */
+static FlowStatus
+decode_ts(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a,
+		  bool *twicep, const char **wrongp)
+{
+	uint32_t ndeltas = s->nrows - s->nruns;
+	uint64_t *delta = a->scratch + s->nruns;
+
+	*wrongp = "wrong timestamps";
+	*twicep = false;
+	FLOW_TRY(
+		get_numbers(b, s, COL_FIRST_TS, s->nruns, a, (uint64_t *) a->run_ts));
+	FLOW_TRY(open_numbers(b, s, COL_TS_DELTA, ndeltas));
+	b->ts = NULL;
+	b->run_ts = a->run_ts;
+	b->step = 0;
+	if (ndeltas == 0 || b->chunk.encoding == FLOW_CHUNK_ONE)
+	{
+		FLOW_TRY(read_numbers(b, ndeltas > 0, a, &b->step));
+		if (is_regular(b, s, b->step))
+		{
+			*wrongp = NULL;
+			return FLOW_OK;
+		}
+	}
+	FLOW_TRY(read_numbers(b, ndeltas, a, delta));
+	for (uint32_t r = 0; r < s->nruns; r++)
+		a->scratch[r] = (uint64_t) a->run_ts[r] ^ SIGN_BIT;
+	b->ts = a->ts;
+	*wrongp = "versions out of order";
+	if (flowi_block_sum_ts(s, a->run_row, a->scratch, delta, a->ts, twicep))
 		*wrongp = NULL;
+	return FLOW_OK;
+}
+
+/* Sequences: the chunk is the last one that b->chunk is at. */
+static FlowStatus
+decode_seqs(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a,
+			bool twice, const char **wrongp)
+{
+	*wrongp = "wrong sequences";
+	b->seq = NULL;
+	b->seq_room = a->seq;
+	b->null_room = a->null;
+	b->seqs_asked = 0;
+	FLOW_TRY(open_numbers(b, s, COL_SEQ, s->nrows));
+	if (twice)
+	{
+		FLOW_TRY(read_numbers(b, s->nrows, a, a->seq));
+		b->seq = a->seq;
+		*wrongp = "versions out of order";
+		if (!flowi_block_falling(s, a->run_row, a->ts, a->seq))
+			return FLOW_OK;
+	}
+	*wrongp = NULL;
 	return FLOW_OK;
 }
 
@@ -165,8 +237,8 @@ decode_widths(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a,
 	b->width = NULL;
 	if (s->flags & FLAG_WIDTHS)
 		b->width = a->width;
-	FLOW_TRY(get_numbers(b, s, COL_WIDTH, b->width ? s->nrows : 0, a,
-						 a->scratch));
+	FLOW_TRY(
+		get_numbers(b, s, COL_WIDTH, b->width ? s->nrows : 0, a, a->scratch));
 	for (uint32_t i = 0; b->width && i < s->nrows; i++)
 	{
 		if (a->scratch[i] > b->ncolumns)
@@ -177,21 +249,42 @@ decode_widths(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a,
 	return FLOW_OK;
 }
 
+/* The times of rows of a run that are evenly spaced. */
+static void
+put_ts(const FlowBlock *b, uint32_t run, int64_t *ts)
+{
+	uint64_t t = (uint64_t) b->run_ts[run];
+
+	for (uint32_t i = b->run_row[run]; i < b->run_row[run + 1]; i++)
+	{
+		ts[i] = (int64_t) t;
+		t += b->step;
+	}
+}
+
 static FlowStatus
 decode_expire(FlowBlock *b, FlowBlockSource *s, const uint8_t *mortal,
 			  const FlowBlockArrays *a, const char **wrongp)
 {
-	uint32_t n = s->nrows;
+	uint32_t n = s->flags & FLAG_MORTAL ? s->nrows : 0;
 
 	*wrongp = "wrong expiry times";
 	if (mortal)
 		n = flowi_block_count_bits(mortal, s->nrows);
 	b->expire_at = NULL;
-	if (s->flags & FLAG_MORTAL)
-		b->expire_at = a->expire_at;
-	FLOW_TRY(get_numbers(b, s, COL_LIFE, b->expire_at ? n : 0, a, a->scratch));
-	if (b->expire_at)
+	FLOW_TRY(open_numbers(b, s, COL_LIFE, n));
+	b->same_age = n > 0 && !mortal && b->chunk.encoding == FLOW_CHUNK_ONE;
+	if (b->same_age)
+		FLOW_TRY(read_numbers(b, 1, a, &b->age));
+	else if (s->flags & FLAG_MORTAL)
+	{
+		FLOW_TRY(read_numbers(b, n, a, a->scratch));
+		for (uint32_t r = 0; b->ts == NULL && r < s->nruns; r++)
+			put_ts(b, r, a->ts);
+		b->ts = a->ts;
 		flowi_block_put_expire(s, mortal, a);
+		b->expire_at = a->expire_at;
+	}
 	*wrongp = NULL;
 	return FLOW_OK;
 }
@@ -201,8 +294,12 @@ decode_chunks(FlowBlock *b, FlowBlockSource *s, const char **wrongp)
 {
 	const uint8_t *mortal = NULL;
 	FlowBlockArrays a;
+	bool twice;
 
 	FLOW_TRY(flowi_block_make_arrays(b, s, &a));
+	b->spread_run = UINT32_MAX;
+	b->spread_ts = a.ts;
+	b->spread_expiry = a.expire_at;
 	*wrongp = "wrong bitmap";
 	b->tombs = NULL;
 	if (s->flags & FLAG_TOMBS && (b->tombs = flowi_block_bitmap(s)) == NULL)
@@ -211,11 +308,13 @@ decode_chunks(FlowBlock *b, FlowBlockSource *s, const char **wrongp)
 		return FLOW_OK;
 	FLOW_TRY(decode_runs(b, s, &a, wrongp));
 	if (*wrongp == NULL)
-		FLOW_TRY(decode_rows(b, s, &a, wrongp));
+		FLOW_TRY(decode_ts(b, s, &a, &twice, wrongp));
 	if (*wrongp == NULL)
 		FLOW_TRY(decode_widths(b, s, &a, wrongp));
 	if (*wrongp == NULL)
 		FLOW_TRY(decode_expire(b, s, mortal, &a, wrongp));
+	if (*wrongp == NULL)
+		FLOW_TRY(decode_seqs(b, s, &a, twice, wrongp));
 	if (*wrongp == NULL)
 		*wrongp = check_directory(b, s);
 	return FLOW_OK;
@@ -235,4 +334,48 @@ flowi_block_decode_columns(FlowBlock *b, FlowBlockSource *s,
 		st = decode_chunks(b, s, wrongp);
 	/* a chunk's error has no record yet; *wrongp says what it was */
 	return st == FLOW_CORRUPT ? FLOW_OK : st;
+}
+
+/* ------------------------------------------------------ what is asked for */
+
+FlowStatus
+flowi_block_read_seq(FlowBlock *b, uint32_t row, uint64_t *seqp)
+{
+	bool all = b->seqs_asked++ >= SEQS_ALONE;
+	FlowColumnVector v = {.num = (int64_t *) (all ? b->seq_room : seqp),
+						  .null = b->null_room};
+	FlowStatus st =
+		flowi_column_read(&b->chunk, all ? 0 : row, all ? b->nrows : 1, &v, 0);
+
+	if (st == FLOW_CORRUPT)
+		return flowi_fail(st,
+						  "block at offset %" PRIu64
+						  " of file \"%s\" is damaged: wrong sequences",
+						  b->off, b->path);
+	FLOW_TRY(st);
+	if (all)
+	{
+		b->seq = b->seq_room;
+		*seqp = b->seq[row];
+	}
+	return FLOW_OK;
+}
+
+void
+flowi_block_spread(FlowBlock *b, uint32_t run, const int64_t **tsp,
+				   const int64_t **expire_atp)
+{
+	const int64_t *ts = b->ts ? b->ts : b->spread_ts;
+
+	if (b->spread_run != run)
+	{
+		if (b->ts == NULL)
+			put_ts(b, run, b->spread_ts);
+		for (uint32_t i = b->run_row[run];
+			 b->same_age && i < b->run_row[run + 1]; i++)
+			b->spread_expiry[i] = (int64_t) ((uint64_t) ts[i] + b->age);
+		b->spread_run = run;
+	}
+	*tsp = ts;
+	*expire_atp = b->same_age ? b->spread_expiry : b->expire_at;
 }

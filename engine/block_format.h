@@ -71,8 +71,9 @@ _Static_assert(OFF_BASES + 8 * NCOLUMNS == HEADER_BYTES, "bases end header");
  * columns above, those of the value columns */
 #define DIR_KIND 0
 #define DIR_ZERO 1
-#define DIR_BYTES 2	 /* u16, as FlowColumn.bytes */
-#define DIR_OFFSET 4 /* of the chunk, in the block; it ends where the next one
+#define DIR_BYTES 2 /* u16, as FlowColumn.bytes */
+#define DIR_OFFSET \
+	4 /* of the chunk, in the block; it ends where the next one
 					  * begins */
 #define DIR_ENTRY 8
 
@@ -121,7 +122,8 @@ extern void flowi_block_put_bitmap(FlowBlockBuilder *b,
 extern FlowStatus flowi_block_split(FlowBlockBuilder *b, FlowBlockRow *row,
 									size_t off) FLOW_MUST_CHECK;
 /* Encode as version 2 into b->raw. */
-extern FlowStatus flowi_block_finish_columns(FlowBlockBuilder *b) FLOW_MUST_CHECK;
+extern FlowStatus
+flowi_block_finish_columns(FlowBlockBuilder *b) FLOW_MUST_CHECK;
 
 /* --- readers --- */
 
@@ -132,6 +134,7 @@ typedef struct FlowBlockArrays
 	uint64_t *seq;
 	int64_t *expire_at;
 	uint64_t *scratch;	 /* nrows */
+	int64_t *run_ts;	 /* version 2: nruns */
 	uint32_t *value_off; /* version 1 */
 	uint32_t *run_row;
 	uint32_t *key_off;
@@ -155,21 +158,26 @@ typedef struct FlowBlockSource
  * found, NULL or false if it is wrong.
  * bitmap: step over one, of the rows.
  * sum_lengths: n lengths to n + 1 offsets.
- * sum_ts: first and delta, as they are stored, to the times of all rows.
+ * sum_ts: first, their sign bits flipped, and delta to the times of all rows;
+ * *twicep: some come twice.
+ * falling: do the sequences of each identity fall?
  * put_expire: the expiry of the mortal rows (NULL: all) into all.
  * put_keys: the keys, key_off[nruns] bytes, and all but the values into b;
  * what is wrong, or NULL.
  */
-extern FlowStatus
-flowi_block_make_arrays(FlowBlock *b, const FlowBlockSource *s,
-						FlowBlockArrays *a) FLOW_MUST_CHECK;
+extern FlowStatus flowi_block_make_arrays(FlowBlock *b,
+										  const FlowBlockSource *s,
+										  FlowBlockArrays *a) FLOW_MUST_CHECK;
 extern const uint8_t *flowi_block_bitmap(FlowBlockSource *s);
 extern bool flowi_block_sum_lengths(const uint64_t *len, uint32_t n,
 									uint64_t max, uint32_t *off);
 extern bool flowi_block_sum_ts(const FlowBlockSource *s,
 							   const uint32_t *run_row, const uint64_t *first,
-							   const uint64_t *delta, const uint64_t *seq,
-							   int64_t *ts);
+							   const uint64_t *delta, int64_t *ts,
+							   bool *twicep);
+extern bool flowi_block_falling(const FlowBlockSource *s,
+								const uint32_t *run_row, const int64_t *ts,
+								const uint64_t *seq);
 extern void flowi_block_put_expire(const FlowBlockSource *s,
 								   const uint8_t *mortal,
 								   const FlowBlockArrays *a);
@@ -189,8 +197,8 @@ extern void flowi_block_reset_values(FlowBlock *b);
 extern void flowi_block_free_values(FlowBlock *b);
 
 /* block_colread.c: decode a block of version 2; what is wrong, or NULL. */
-extern FlowStatus flowi_block_decode_columns(FlowBlock *b, FlowBlockSource *s,
-											 const char **wrongp)
-	FLOW_MUST_CHECK;
+extern FlowStatus
+flowi_block_decode_columns(FlowBlock *b, FlowBlockSource *s,
+						   const char **wrongp) FLOW_MUST_CHECK;
 
 #endif /* FLOW_BLOCK_FORMAT_H */

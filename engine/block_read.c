@@ -81,7 +81,8 @@ flowi_block_bitmap(FlowBlockSource *s)
 /* Turn n lengths into n + 1 offsets; false when one is above max or the sum
  * does not fit a block. */
 bool
-flowi_block_sum_lengths(const uint64_t *len, uint32_t n, uint64_t max, uint32_t *off)
+flowi_block_sum_lengths(const uint64_t *len, uint32_t n, uint64_t max,
+						uint32_t *off)
 {
 	uint64_t sum = 0;
 	bool bad = false;
@@ -99,10 +100,12 @@ flowi_block_sum_lengths(const uint64_t *len, uint32_t n, uint64_t max, uint32_t 
 /* From the first timestamp of each run and the deltas behind to all of them;
  * false when they or the sequences are not in order. */
 bool
-flowi_block_sum_ts(const FlowBlockSource *s, const uint32_t *run_row, const uint64_t *first,
-	   const uint64_t *delta, const uint64_t *seq, int64_t *ts)
+flowi_block_sum_ts(const FlowBlockSource *s, const uint32_t *run_row,
+				   const uint64_t *first, const uint64_t *delta, int64_t *ts,
+				   bool *twicep)
 {
 	bool bad = false;
+	bool twice = false;
 
 	for (uint32_t r = 0; r < s->nruns; r++)
 	{
@@ -115,19 +118,33 @@ flowi_block_sum_ts(const FlowBlockSource *s, const uint32_t *run_row, const uint
 
 			t += d;
 			bad |= t < d;
-			bad |= (d == 0) & (seq[i] >= seq[i - 1]);
+			twice |= d == 0;
 			ts[i] = (int64_t) (t ^ SIGN_BIT);
 		}
 	}
+	*twicep = twice;
+	return !bad;
+}
+
+bool
+flowi_block_falling(const FlowBlockSource *s, const uint32_t *run_row,
+					const int64_t *ts, const uint64_t *seq)
+{
+	bool bad = false;
+
+	for (uint32_t r = 0; r < s->nruns; r++)
+		for (uint32_t i = run_row[r] + 1; i < run_row[r + 1]; i++)
+			bad |= (ts[i] == ts[i - 1]) & (seq[i] >= seq[i - 1]);
 	return !bad;
 }
 
 FlowStatus
-flowi_block_make_arrays(FlowBlock *b, const FlowBlockSource *s, FlowBlockArrays *a)
+flowi_block_make_arrays(FlowBlock *b, const FlowBlockSource *s,
+						FlowBlockArrays *a)
 {
 	size_t n = s->nrows;
 	size_t size =
-		n * (8 * 4 + 2 + 1) + (n + 1) * 4 + ((size_t) s->nruns + 1) * 8;
+		n * (8 * 4 + 2 + 1) + (n + 1) * 4 + ((size_t) s->nruns + 1) * 16;
 
 	if (size > b->mem_bytes)
 	{
@@ -143,7 +160,8 @@ flowi_block_make_arrays(FlowBlock *b, const FlowBlockSource *s, FlowBlockArrays 
 	a->seq = (uint64_t *) (a->ts + n);
 	a->expire_at = (int64_t *) (a->seq + n);
 	a->scratch = (uint64_t *) (a->expire_at + n);
-	a->value_off = (uint32_t *) (a->scratch + n);
+	a->run_ts = (int64_t *) (a->scratch + n);
+	a->value_off = (uint32_t *) (a->run_ts + s->nruns);
 	a->run_row = a->value_off + n + 1;
 	a->key_off = a->run_row + s->nruns + 1;
 	a->width = (uint16_t *) (a->key_off + s->nruns + 1);
@@ -184,7 +202,8 @@ decode_runs(FlowBlockSource *s, FlowBlockArrays *a)
 		if (a->scratch[i] == 0)
 			return "empty run";
 	if (!get_column(s, COL_KEY_LEN, s->nruns, a->scratch) ||
-		!flowi_block_sum_lengths(a->scratch, s->nruns, FLOW_MAX_KEY, a->key_off))
+		!flowi_block_sum_lengths(a->scratch, s->nruns, FLOW_MAX_KEY,
+								 a->key_off))
 		return "wrong key lengths";
 	return NULL;
 }
@@ -193,17 +212,20 @@ static const char *
 decode_rows(FlowBlockSource *s, FlowBlockArrays *a)
 {
 	uint32_t ndeltas = s->nrows - s->nruns;
+	bool twice;
 
 	/* first timestamps and deltas together fill the scratch array */
 	if (!get_column(s, COL_FIRST_TS, s->nruns, a->scratch) ||
 		!get_column(s, COL_TS_DELTA, ndeltas, a->scratch + s->nruns) ||
 		!get_column(s, COL_SEQ, s->nrows, a->seq))
 		return "columns are cut";
-	if (!flowi_block_sum_ts(s, a->run_row, a->scratch, a->scratch + s->nruns, a->seq,
-				a->ts))
+	if (!flowi_block_sum_ts(s, a->run_row, a->scratch, a->scratch + s->nruns,
+							a->ts, &twice) ||
+		(twice && !flowi_block_falling(s, a->run_row, a->ts, a->seq)))
 		return "versions out of order";
 	if (!get_column(s, COL_VALUE_LEN, s->nrows, a->scratch) ||
-		!flowi_block_sum_lengths(a->scratch, s->nrows, FLOW_MAX_VALUE, a->value_off))
+		!flowi_block_sum_lengths(a->scratch, s->nrows, FLOW_MAX_VALUE,
+								 a->value_off))
 		return "wrong value lengths";
 	return NULL;
 }
@@ -281,8 +303,6 @@ flowi_block_put_keys(FlowBlock *b, const uint8_t *keys,
 	b->keys = keys;
 	b->nrows = s->nrows;
 	b->nruns = s->nruns;
-	b->ts = a->ts;
-	b->seq = a->seq;
 	b->run_row = a->run_row;
 	b->key_off = a->key_off;
 	for (uint32_t r = 1; r < b->nruns; r++)
@@ -305,6 +325,10 @@ decode_bytes(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a)
 		return "keys and values do not fill it";
 	b->values = s->p + a->key_off[s->nruns];
 	b->value_off = a->value_off;
+	b->ts = a->ts;
+	b->seq = a->seq;
+	b->same_age = false;
+	b->spread_run = UINT32_MAX;
 	b->width = NULL;
 	return flowi_block_put_keys(b, s->p, s, a);
 }
@@ -379,32 +403,42 @@ find_run(const FlowBlock *b, const uint8_t *key, uint32_t key_bytes)
 	return lo;
 }
 
+/* The first row of a run that is at ts or later, or later than it. */
+static uint32_t
+find_row(const FlowBlock *b, uint32_t run, int64_t ts, bool after)
+{
+	uint32_t lo = b->run_row[run];
+	uint32_t hi = b->run_row[run + 1];
+
+	while (lo < hi)
+	{
+		uint32_t mid = lo + (hi - lo) / 2;
+		int64_t at = flowi_block_ts(b, run, mid);
+
+		if (at < ts || (after && at == ts))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 uint32_t
 flowi_block_find(const FlowBlock *b, const uint8_t *key, uint32_t key_bytes,
 				 int64_t ts, bool after, uint32_t *runp)
 {
 	uint32_t run = find_run(b, key, key_bytes);
-	uint32_t lo, hi, n;
+	uint32_t row, n;
 	const uint8_t *k;
 
 	*runp = run;
 	if (run == b->nruns)
 		return b->nrows;
-	lo = b->run_row[run];
 	k = flowi_block_key(b, run, &n);
 	if (flowi_key_cmp(k, n, key, key_bytes) > 0)
-		return lo;
-	hi = b->run_row[run + 1];
-	while (lo < hi)
-	{
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (b->ts[mid] < ts || (after && b->ts[mid] == ts))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == b->run_row[run + 1])
+		return b->run_row[run];
+	row = find_row(b, run, ts, after);
+	if (row == b->run_row[run + 1])
 		*runp = run + 1;
-	return lo;
+	return row;
 }

@@ -90,8 +90,8 @@ flowi_block_memory(const FlowBlock *b)
 	sum += values->mem.cap;
 	for (uint32_t c = 0; c < values->cap; c++)
 		if (values->column[c])
-			sum += sizeof(ValueColumn) +
-				   reader_memory(&values->column[c]->reader);
+			sum +=
+				sizeof(ValueColumn) + reader_memory(&values->column[c]->reader);
 	return sum;
 }
 
@@ -371,5 +371,54 @@ flowi_block_pick(FlowBlock *b, const FlowShape *shape, const uint32_t *columns,
 	for (uint32_t i = 0; i < ncolumns; i++)
 		FLOW_TRY(pick_column(b, &shape->columns[columns[i]], columns[i], first,
 							 count, &vectors[i], at));
+	return FLOW_OK;
+}
+
+/* ------------------------------------------------------------- statistics */
+
+/* Of a column that all rows are older than. */
+static void
+missing_stats(const FlowBlock *b, const FlowColumn *col, FlowColumnStats *stats)
+{
+	int64_t num;
+
+	*stats = (FlowColumnStats){.nulls = col->missing ? 0 : b->nrows};
+	if (col->missing == NULL || col->kind > FLOW_COLUMN_FLOAT)
+		return;
+	num = flowi_row_number(col, col->missing);
+	if (col->kind == FLOW_COLUMN_FLOAT && col->bytes == 4)
+	{
+		uint32_t low = (uint32_t) num;
+		float f;
+		double d;
+
+		memcpy(&f, &low, sizeof(f));
+		d = f;
+		memcpy(&num, &d, sizeof(num));
+	}
+	stats->has_bounds = true;
+	stats->min = stats->max = num;
+}
+
+FlowStatus
+flowi_block_stats(FlowBlock *b, const FlowColumn *col, uint32_t c,
+				  FlowColumnStats *stats, bool *knownp)
+{
+	ValueColumn *chunk;
+
+	FLOW_ASSERT(b->value_off == NULL);
+	*knownp = true;
+	if (c >= b->ncolumns)
+	{
+		missing_stats(b, col, stats);
+		return FLOW_OK;
+	}
+	FLOW_TRY(open_column(b, c, &chunk));
+	*stats = chunk->reader.stats;
+	/* rows that are older than the column count as NULL in its chunk; and the
+	 * order of its bounds is that of the kind it was written as */
+	*knownp = !(b->width && col->missing) &&
+			  chunk->reader.col.kind == col->kind &&
+			  chunk->reader.col.bytes == col->bytes;
 	return FLOW_OK;
 }

@@ -134,6 +134,7 @@ void
 flowi_column_reader_init(FlowColumnReader *r, FlowEnv *env, FlowCodec *codec)
 {
 	*r = (FlowColumnReader){.env = env, .codec = codec};
+	flowi_buf_init(&r->pieces, env);
 	flowi_buf_init(&r->raw, env);
 	flowi_buf_init(&r->table, env);
 	flowi_buf_init(&r->runs, env);
@@ -143,6 +144,7 @@ flowi_column_reader_init(FlowColumnReader *r, FlowEnv *env, FlowCodec *codec)
 void
 flowi_column_reader_free(FlowColumnReader *r)
 {
+	flowi_buf_free(&r->pieces);
 	flowi_buf_free(&r->raw);
 	flowi_buf_free(&r->table);
 	flowi_buf_free(&r->runs);

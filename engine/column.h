@@ -71,6 +71,7 @@ typedef struct FlowColumnReader
 	uint8_t encoding;
 
 	/* NULLs, unless all are or none is */
+	bool asked;							 /* for one, without a bitmap */
 	const uint8_t *nulls;				 /* bitmap; NULL: not made yet */
 	uint32_t null_runs;					 /* or 0 */
 	const uint8_t *null_ends, *null_end; /* sequence of their ends */
@@ -87,14 +88,16 @@ typedef struct FlowColumnReader
 	const uint8_t *patches;
 
 	/* the other kinds */
-	const uint8_t *heap; /* values, as stored; of ONE the value */
-	size_t heap_bytes;
-	size_t raw_bytes; /* of the heap */
+	const uint8_t *heap; /* values, or pieces of them; of ONE the value */
+	size_t heap_bytes;	 /* as stored */
+	size_t raw_bytes;
 	uint8_t heap_codec;
-	bool ready;						/* raw, table: made */
+	bool split;						/* pieces are known; heap is raw */
+	bool ready;						/* DICTIONARY: the table is made */
 	uint32_t nentries;				/* DICTIONARY */
-	const uint8_t *ends, *ends_end; /* DICTIONARY: of the entries */
-	FlowBuf raw;					/* what a codec has made of the heap */
+	const uint8_t *ends, *ends_end; /* of entries, or of values */
+	FlowBuf pieces;					/* struct of column_heap.c */
+	FlowBuf raw;					/* the pieces that were needed */
 	FlowBuf table;					/* DICTIONARY: ends of the entries */
 	FlowBuf runs;					/* of num */
 	FlowBuf bitmap;					/* nulls, made of runs */

@@ -16,49 +16,9 @@
 
 #define DICTIONARY_MIN_ROWS 16u
 #define DICTIONARY_MAX 65536u
-#define COMPRESS_MIN 64u
-#define COMPRESS_MAX ((size_t) 1 << 30)
 #define PART FLOW_FRAME /* numbers that are read at a time */
 
 /* ---------------------------------------------------------------- writing */
-
-/* Bytes that follow each other, compressed if that saves an eighth. */
-static FlowStatus
-put_heap(FlowColumnWriter *w, const FlowBuf *heap, FlowBuf *out)
-{
-	uint8_t codec = FLOW_CODEC_NONE;
-	size_t at = out->len;
-	size_t most = heap->len - heap->len / 8;
-	size_t stored = 0;
-	uint8_t *p;
-
-	FLOW_TRY(flowi_buf_reserve(out, 1 + 2 * FLOW_VARINT_MAX + heap->len));
-	p = flowi_put_varint(out->data + at + 1, heap->len);
-	if (heap->len >= COMPRESS_MIN && heap->len <= COMPRESS_MAX)
-	{
-		FlowBuf *bytes = &w->scratch[1];
-
-		bytes->len = 0;
-		FLOW_TRY(flowi_buf_reserve(bytes, most));
-		FLOW_TRY(flowi_codec_compress(w->codec, w->how, w->level, heap->data,
-									  heap->len, bytes->data, most, &codec,
-									  &stored));
-		if (codec != FLOW_CODEC_NONE)
-		{
-			p = flowi_put_varint(p, stored);
-			memcpy(p, bytes->data, stored);
-			p += stored;
-		}
-	}
-	if (codec == FLOW_CODEC_NONE && heap->len > 0)
-	{
-		memcpy(p, heap->data, heap->len);
-		p += heap->len;
-	}
-	out->data[at] = codec;
-	out->len = (size_t) (p - out->data);
-	return FLOW_OK;
-}
 
 /* A sequence of numbers with its bytes before it. */
 static FlowStatus
@@ -99,7 +59,7 @@ write_plain(FlowColumnWriter *w, const FlowColumn *col,
 	}
 	if (!one_length(col, v->any_null))
 		FLOW_TRY(put_ends(w, end, n, out));
-	return put_heap(w, heap, out);
+	return flowi_heap_write(w, heap, out);
 }
 
 /* A dictionary in the making. */
@@ -210,7 +170,7 @@ write_dictionary(FlowColumnWriter *w, const FlowColumn *col,
 			end[i] = at += v->bytes[((uint32_t *) ends->data)[i]];
 		FLOW_TRY(put_ends(w, end, d->n, out));
 	}
-	FLOW_TRY(put_heap(w, heap, out));
+	FLOW_TRY(flowi_heap_write(w, heap, out));
 	if (v->any_null)
 		flowi_num_fill(ids, v->null, n);
 	look = flowi_num_look(ids, n);
@@ -251,32 +211,6 @@ value_ok(const FlowColumn *col, const uint8_t *p, size_t bytes)
 	return flowi_get_varint32(&p, end, &n) && (size_t) (end - p) == n;
 }
 
-/* What put_heap has written. */
-static bool
-open_heap(FlowColumnReader *r, const uint8_t **pp, const uint8_t *end)
-{
-	const uint8_t *p = *pp;
-	uint64_t raw, stored;
-
-	if (p == end)
-		return false;
-	r->heap_codec = *p++;
-	if (!flowi_get_varint(&p, end, &raw) || raw > SIZE_MAX / 2)
-		return false;
-	stored = raw;
-	if (r->heap_codec != FLOW_CODEC_NONE &&
-		(raw > COMPRESS_MAX || !flowi_get_varint(&p, end, &stored)))
-		return false;
-	if (stored > (uint64_t) (end - p) ||
-		!flowi_codec_plausible(r->heap_codec, p, (size_t) stored, (size_t) raw))
-		return false;
-	r->heap = p;
-	r->heap_bytes = (size_t) stored;
-	r->raw_bytes = (size_t) raw;
-	*pp = p + stored;
-	return true;
-}
-
 /* What put_ends has written. */
 static bool
 open_ends(FlowColumnReader *r, const uint8_t **pp, const uint8_t *end)
@@ -311,7 +245,7 @@ flowi_bytes_open(FlowColumnReader *r, const uint8_t *p, const uint8_t *end)
 				FLOW_TRY(flowi_num_open(&r->num, &r->runs, r->ends, r->ends_end,
 										r->n));
 			}
-			if (!open_heap(r, &p, end) || p != end)
+			if (!flowi_heap_open(r, &p, end) || p != end)
 				return FLOW_CORRUPT;
 			return same && r->raw_bytes != (size_t) r->n * r->col.bytes
 					   ? FLOW_CORRUPT
@@ -320,7 +254,7 @@ flowi_bytes_open(FlowColumnReader *r, const uint8_t *p, const uint8_t *end)
 			if (!flowi_get_varint32(&p, end, &r->nentries) ||
 				r->nentries == 0 || r->nentries > r->n ||
 				(!one_length(&r->col, false) && !open_ends(r, &p, end)) ||
-				!open_heap(r, &p, end))
+				!flowi_heap_open(r, &p, end))
 				return FLOW_CORRUPT;
 			return flowi_num_open(&r->num, &r->runs, p, end, r->n);
 		default:
@@ -328,14 +262,15 @@ flowi_bytes_open(FlowColumnReader *r, const uint8_t *p, const uint8_t *end)
 	}
 }
 
-/* The entries' ends into the table, once the heap is raw. */
+/* The entries' ends into the table: at the first read. */
 static FlowStatus
-load_dictionary(FlowColumnReader *r, const uint8_t *heap)
+load_dictionary(FlowColumnReader *r)
 {
 	FlowNumReader part;
 	int64_t last = 0;
 	int64_t *ends;
 
+	FLOW_TRY(flowi_heap_need(r, 0, r->raw_bytes));
 	r->table.len = 0;
 	FLOW_TRY(flowi_buf_reserve(&r->table, r->nentries * sizeof(*ends)));
 	ends = (int64_t *) r->table.data;
@@ -352,34 +287,10 @@ load_dictionary(FlowColumnReader *r, const uint8_t *heap)
 	for (uint32_t i = 0; i < r->nentries; i++)
 	{
 		if (ends[i] < last || (uint64_t) ends[i] > r->raw_bytes ||
-			!value_ok(&r->col, heap + last, (size_t) (ends[i] - last)))
+			!value_ok(&r->col, r->heap + last, (size_t) (ends[i] - last)))
 			return FLOW_CORRUPT;
 		last = ends[i];
 	}
-	return FLOW_OK;
-}
-
-/* At the first read: the heap raw, the table of the dictionary. */
-static FlowStatus
-make_ready(FlowColumnReader *r)
-{
-	const uint8_t *heap = r->heap;
-
-	if (r->heap_codec != FLOW_CODEC_NONE)
-	{
-		r->raw.len = 0;
-		FLOW_TRY(
-			flowi_buf_reserve(&r->raw, FLOW_MAX(r->raw_bytes, (size_t) 1)));
-		FLOW_TRY(flowi_codec_decompress(r->codec, r->heap_codec, r->heap,
-										r->heap_bytes, r->raw.data,
-										r->raw_bytes));
-		heap = r->raw.data;
-	}
-	if (r->encoding == FLOW_CHUNK_DICTIONARY)
-		FLOW_TRY(load_dictionary(r, heap));
-	r->heap = heap;
-	r->heap_codec = FLOW_CODEC_NONE;
-	r->heap_bytes = r->raw_bytes;
 	r->ready = true;
 	return FLOW_OK;
 }
@@ -394,9 +305,13 @@ read_plain(FlowColumnReader *r, uint32_t first, uint32_t count,
 
 	FLOW_TRY(first == 0 ? flowi_num_read(&r->num, 0, count, end)
 						: flowi_num_read(&r->num, first - 1, count + 1, ends));
+	if (ends[0] < 0 || end[count - 1] < ends[0] ||
+		(uint64_t) end[count - 1] > r->raw_bytes)
+		return FLOW_CORRUPT;
+	FLOW_TRY(flowi_heap_need(r, (size_t) ends[0], (size_t) end[count - 1]));
 	for (uint32_t i = 0; i < count; i++)
 	{
-		if (ends[i] < 0 || end[i] < ends[i] || (uint64_t) end[i] > r->raw_bytes)
+		if (end[i] < ends[i] || end[i] > end[count - 1])
 			return FLOW_CORRUPT;
 		ptr[i] = r->heap + ends[i];
 		bytes[i] = (uint32_t) (end[i] - ends[i]);
@@ -438,6 +353,7 @@ read_part(FlowColumnReader *r, uint32_t first, uint32_t count,
 		return read_entries(r, first, count, ptr, bytes);
 	if (!one_length(&r->col, r->stats.nulls > 0))
 		return read_plain(r, first, count, null, ptr, bytes);
+	FLOW_TRY(flowi_heap_need(r, first * length, (first + count) * length));
 	for (uint32_t i = 0; i < count; i++)
 	{
 		ptr[i] = r->heap + (first + i) * length;
@@ -475,8 +391,8 @@ flowi_bytes_read(FlowColumnReader *r, uint32_t first, uint32_t count,
 		read_one(r, count, ptr, bytes);
 	else
 	{
-		if (!r->ready)
-			FLOW_TRY(make_ready(r));
+		if (!r->ready && r->encoding == FLOW_CHUNK_DICTIONARY)
+			FLOW_TRY(load_dictionary(r));
 		for (uint32_t i = 0; i < count; i += PART)
 			FLOW_TRY(read_part(r, first + i, FLOW_MIN(count - i, PART),
 							   null + i, ptr + i, bytes + i));

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * column_float.c
- *	  Columns of doubles and floats: decimals, or their bits.
+ *	  Write columns of doubles and floats: decimals, or their bits.
  *
  * Most doubles in databases were decimals once: an integer over a power of
  * ten (Afroozeh, Kuffo and Boncz, ALP: Adaptive lossless floating-point
@@ -13,15 +13,13 @@
  * Others are their bits, as integers, without the zero bits that all have at
  * the end.  Neighbours that are near have bits that are near, so frames of
  * differences take what their exponents and first digits have in common.  XOR
- * with the value before (Pelkonen et al., Gorilla, VLDB 2015) has no form of
- * its own: differences have the same zeros in front, and keep them where a
- * carry would spoil them.
+ * with the value before (Pelkonen et al., Gorilla, VLDB 2015) has no encoding
+ * of its own: differences have the same zeros in front, and keep them where a
+ * carry would spoil them.  In frames of 128 XOR took 4 to 9 % more for walks, 1 %
+ * more for a value with noise, as much for random ones.
  *-------------------------------------------------------------------------
  */
-#include "column_impl.h"
-
-#define DECIMAL_MAX 18u	 /* exponent; a format */
-#define BOUNDS_BITS 0x40 /* in its place: bits, eight bytes each */
+#include "column_float.h"
 
 #define SAMPLE 32u
 #define PART 64u	/* values that are looked at together */
@@ -31,28 +29,6 @@
  * float.  What has more is better kept as bits. */
 #define DOUBLE_LIMIT 2251799813685248.0 /* 2^51 */
 #define FLOAT_LIMIT 16777216.0			/* 2^24 */
-
-/* Added to a double up to 2^51 and taken off again it leaves an integer. */
-#define ROUND 6755399441055744.0 /* 2^52 + 2^51 */
-#define ROUND_BITS INT64_C(0x4338000000000000)
-
-static const double power10[DECIMAL_MAX + 1] = {
-	1e0,  1e1,	1e2,  1e3,	1e4,  1e5,	1e6,  1e7,	1e8, 1e9,
-	1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
-
-/* The number of a column of so many bytes that a double came from. */
-static inline int64_t
-from_double(double d, uint32_t bytes)
-{
-	return bytes == 4 ? flowi_float_bits((float) d) : flowi_double_bits(d);
-}
-
-/* The integer of a decimal over a power of ten, back as a number. */
-static inline int64_t
-from_decimal(int64_t m, double power, uint32_t bytes)
-{
-	return from_double((double) m / power, bytes);
-}
 
 /* Is the number a decimal with that power, and if so of which integer? */
 static inline bool
@@ -109,19 +85,6 @@ choose_exponent(const FlowColumnVector *v, uint32_t n, uint32_t bytes)
 }
 
 /* ----------------------------------------------------------------- bounds */
-
-/* NaN equals itself and is greater than all else. */
-static inline bool
-less(double a, double b)
-{
-	return a < b || (b != b && a == a);
-}
-
-static inline int64_t
-bound_bits(double d)
-{
-	return d == d ? flowi_double_bits(d) : FLOW_NAN_BITS;
-}
 
 static FlowStatus
 put_bits(double d, FlowBuf *out)
@@ -344,207 +307,4 @@ flowi_float_write(FlowColumnWriter *w, const FlowColumn *col,
 	*encodingp = FLOW_CHUNK_BITS;
 	FLOW_TRY(put_bounds(min, max, DECIMAL_MAX + 1, col->bytes, out));
 	return write_bits(w, col, v, n, out);
-}
-
-/* ---------------------------------------------------------------- reading */
-
-static bool
-get_decimal(const uint8_t **pp, const uint8_t *end, int64_t *mp)
-{
-	uint64_t m;
-
-	if (!flowi_get_varint(pp, end, &m))
-		return false;
-	*mp = flowi_unzigzag(m);
-	return true;
-}
-
-static FlowStatus
-open_one(FlowColumnReader *r, uint8_t tag, const uint8_t *p, const uint8_t *end)
-{
-	int64_t m;
-
-	if (tag == BOUNDS_BITS && end - p == 8)
-		r->one = (int64_t) flowi_get64(p);
-	else if (tag <= DECIMAL_MAX && get_decimal(&p, end, &m) && p == end)
-		r->one = from_decimal(m, power10[tag], r->col.bytes);
-	else
-		return FLOW_CORRUPT;
-	if (r->col.bytes == 4)
-		r->one = (int32_t) r->one;
-	r->stats.min = r->stats.max =
-		bound_bits(flowi_column_double(r->one, r->col.bytes));
-	return FLOW_OK;
-}
-
-/* A bound that is a decimal. */
-static int64_t
-decimal_bound(int64_t m, uint8_t exponent, uint32_t bytes)
-{
-	int64_t num = from_decimal(m, power10[exponent], bytes);
-
-	return flowi_double_bits(flowi_column_double(num, bytes));
-}
-
-static bool
-get_bounds(FlowColumnReader *r, uint8_t tag, const uint8_t **pp,
-		   const uint8_t *end)
-{
-	FlowColumnStats *s = &r->stats;
-	uint64_t range;
-	int64_t m;
-
-	if (tag <= DECIMAL_MAX)
-	{
-		if (!get_decimal(pp, end, &m) || !flowi_get_varint(pp, end, &range))
-			return false;
-		s->min = decimal_bound(m, tag, r->col.bytes);
-		s->max =
-			decimal_bound((int64_t) ((uint64_t) m + range), tag, r->col.bytes);
-	}
-	else if (tag == BOUNDS_BITS && end - *pp >= 16)
-	{
-		s->min = (int64_t) flowi_get64(*pp);
-		s->max = (int64_t) flowi_get64(*pp + 8);
-		*pp += 16;
-	}
-	else
-		return false;
-	return !less(flowi_double(s->max), flowi_double(s->min));
-}
-
-/* Exponent and patches. */
-static FlowStatus
-open_decimals(FlowColumnReader *r, const uint8_t *p, const uint8_t *end)
-{
-	uint32_t value_bytes = r->col.bytes;
-	int64_t last = -1;
-
-	if (p == end || *p > DECIMAL_MAX)
-		return FLOW_CORRUPT;
-	r->exponent = *p++;
-	if (!flowi_get_varint32(&p, end, &r->npatches) || r->npatches > r->n ||
-		(size_t) (end - p) < (size_t) r->npatches * (4 + value_bytes))
-		return FLOW_CORRUPT;
-	r->positions = p;
-	r->patches = p + (size_t) r->npatches * 4;
-	p = r->patches + (size_t) r->npatches * value_bytes;
-	for (uint32_t i = 0; i < r->npatches; i++)
-	{
-		int64_t position = flowi_get32(r->positions + (size_t) i * 4);
-
-		if (position <= last || position >= (int64_t) r->n)
-			return FLOW_CORRUPT;
-		last = position;
-	}
-	return flowi_num_open(&r->num, &r->runs, p, end, r->n);
-}
-
-FlowStatus
-flowi_float_open(FlowColumnReader *r, const uint8_t *p, const uint8_t *end)
-{
-	uint8_t tag;
-
-	if (p == end)
-		return FLOW_CORRUPT;
-	tag = *p++;
-	r->stats.has_bounds = true;
-	if (r->encoding == FLOW_CHUNK_ONE)
-		return open_one(r, tag, p, end);
-	if (!get_bounds(r, tag, &p, end))
-		return FLOW_CORRUPT;
-	if (r->encoding == FLOW_CHUNK_DECIMALS)
-		return open_decimals(r, p, end);
-	if (r->encoding != FLOW_CHUNK_BITS || p == end || *p >= r->col.bytes * 8)
-		return FLOW_CORRUPT;
-	r->shift = *p++;
-	return flowi_num_open(&r->num, &r->runs, p, end, r->n);
-}
-
-static void
-put_patches(const FlowColumnReader *r, uint32_t first, uint32_t count,
-			int64_t *num)
-{
-	uint32_t lo = 0;
-	uint32_t hi = r->npatches;
-
-	while (lo < hi)
-	{
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (flowi_get32(r->positions + (size_t) mid * 4) < first)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (; lo < r->npatches; lo++)
-	{
-		uint32_t at = flowi_get32(r->positions + (size_t) lo * 4) - first;
-		const uint8_t *p = r->patches + (size_t) lo * r->col.bytes;
-
-		if (at >= count)
-			break;
-		num[at] = r->col.bytes == 4 ? (int32_t) flowi_get32(p)
-									: (int64_t) flowi_get64(p);
-	}
-}
-
-/*
- * quotients
- *		Integers less than 2^51 become doubles, over a power.  A double in
- *		whose last bits the integer is, less the double without it: compilers
- *		make vectors of that, as they do not of a conversion.
- */
-static inline __attribute__((always_inline)) void
-quotients(int64_t *num, uint32_t count, double power)
-{
-	for (uint32_t i = 0; i < count; i++)
-	{
-		uint64_t bits = (uint64_t) num[i] + (uint64_t) ROUND_BITS;
-		double d = (flowi_double((int64_t) bits) - ROUND) / power;
-
-		num[i] = flowi_double_bits(d);
-	}
-}
-
-static void
-convert_decimals(const FlowColumnReader *r, uint32_t count, int64_t *num)
-{
-	double power = power10[r->exponent];
-	uint32_t i = 0;
-
-	if (r->col.bytes == 4)
-	{
-		for (; i < count; i++)
-			num[i] = from_decimal(num[i], power, 4);
-		return;
-	}
-	if (r->exponent == 0) /* nor is there a division in this one */
-	{
-		for (; i + 64 <= count; i += 64)
-			quotients(num + i, 64, 1);
-		quotients(num + i, count - i, 1);
-		return;
-	}
-	for (; i + 64 <= count; i += 64)
-		quotients(num + i, 64, power);
-	quotients(num + i, count - i, power);
-}
-
-void
-flowi_float_convert(const FlowColumnReader *r, uint32_t first, uint32_t count,
-					int64_t *num)
-{
-	if (r->encoding == FLOW_CHUNK_DECIMALS)
-	{
-		convert_decimals(r, count, num);
-		if (r->npatches > 0)
-			put_patches(r, first, count, num);
-		return;
-	}
-	for (uint32_t i = 0; i < count; i++)
-		num[i] = (int64_t) ((uint64_t) num[i] << r->shift);
-	if (r->col.bytes == 4)
-		for (uint32_t i = 0; i < count; i++)
-			num[i] = (int32_t) num[i];
 }

@@ -47,6 +47,8 @@ typedef struct Plan
 	int64_t lo, hi; /* what is not within is a patch */
 	unsigned width;
 	size_t cost;
+	size_t least; /* no patches make it cheaper than that */
+	int64_t lows[TRIM + 1], highs[TRIM + 1]; /* see group_extremes */
 } Plan;
 
 static unsigned
@@ -142,39 +144,62 @@ extremes(const int64_t *x, uint32_t k, int64_t *lo, int64_t *hi)
 	}
 }
 
-/* How to pack k numbers. */
-static Plan
-plan(const int64_t *x, uint32_t k)
+static size_t
+cost_of(uint32_t k, int64_t lo, int64_t hi)
 {
-	int64_t lo[TRIM + 1], hi[TRIM + 1];
-	unsigned patch;
-	Plan best;
+	return flowi_bitpack_bytes(k, flowi_bits((uint64_t) hi - (uint64_t) lo));
+}
 
-	group_extremes(x, k, lo, hi);
-	best.lo = lo[0];
-	best.hi = hi[0];
-	best.width = flowi_bits((uint64_t) hi[0] - (uint64_t) lo[0]);
-	best.cost = flowi_bitpack_bytes(k, best.width);
-	patch = POSITION_BYTES + FLOW_MIN((best.width + 8) / 8, 8u);
-	if (k < TRIM_MIN ||
-		flowi_bitpack_bytes(
-			k, flowi_bits((uint64_t) hi[TRIM] - (uint64_t) lo[TRIM])) +
-				patch >=
-			best.cost)
-		return best;
-	extremes(x, k, lo, hi);
+/* Bytes of a patch in a plan. */
+static unsigned
+patch_cost(const Plan *p)
+{
+	return POSITION_BYTES + FLOW_MIN((p->width + 8) / 8, 8u);
+}
+
+/* How to pack k numbers without patches. */
+static void
+plan_all(Plan *p, const int64_t *x, uint32_t k)
+{
+	group_extremes(x, k, p->lows, p->highs);
+	p->lo = p->lows[0];
+	p->hi = p->highs[0];
+	p->width = flowi_bits((uint64_t) p->hi - (uint64_t) p->lo);
+	p->cost = p->least = flowi_bitpack_bytes(k, p->width);
+	if (k >= TRIM_MIN)
+	{
+		size_t patched =
+			cost_of(k, p->lows[TRIM], p->highs[TRIM]) + patch_cost(p);
+
+		p->least = FLOW_MIN(p->least, patched);
+	}
+}
+
+/* The same with patches, if that is cheaper. */
+static void
+plan_patches(Plan *p, const int64_t *x, uint32_t k)
+{
+	const unsigned patch = patch_cost(p);
+
+	if (p->least == p->cost)
+		return;
+	extremes(x, k, p->lows, p->highs);
 	for (unsigned i = 0; i <= TRIM; i++)
 	{
 		for (unsigned j = i == 0; j <= TRIM; j++)
 		{
-			unsigned width = flowi_bits((uint64_t) hi[j] - (uint64_t) lo[i]);
-			size_t cost = flowi_bitpack_bytes(k, width) + (i + j) * patch;
+			int64_t lo = p->lows[i];
+			int64_t hi = p->highs[j];
+			size_t cost = cost_of(k, lo, hi) + (i + j) * patch;
 
-			if (cost < best.cost)
-				best = (Plan){lo[i], hi[j], width, cost};
+			if (cost >= p->cost)
+				continue;
+			p->lo = lo;
+			p->hi = hi;
+			p->width = flowi_bits((uint64_t) hi - (uint64_t) lo);
+			p->cost = cost;
 		}
 	}
-	return best;
 }
 
 /* Numbers as lo + what is packed, at number at of the sequence. */
@@ -230,8 +255,8 @@ slope(const int64_t *x, uint32_t k)
  *		no line.
  */
 static bool
-plan_line(const int64_t *x, uint32_t k, unsigned width, int64_t *off,
-		  uint64_t *stepp, Plan *p)
+plan_line(Plan *p, const int64_t *x, uint32_t k, unsigned width, int64_t *off,
+		  uint64_t *stepp)
 {
 	uint64_t step = (uint64_t) slope(x, k);
 	int64_t low = x[0];
@@ -251,51 +276,74 @@ plan_line(const int64_t *x, uint32_t k, unsigned width, int64_t *off,
 	for (uint32_t i = 0; i < k; i++)
 		off[i] = (int64_t) ((uint64_t) x[i] - i * step);
 	*stepp = step;
-	*p = plan(off, k);
+	plan_all(p, off, k);
+	plan_patches(p, off, k);
 	return true;
 }
 
-/* The cheapest way to pack a frame: *packp, what is packed, is x or one of the
- * buffers. */
-static Plan
-choose(const int64_t *x, uint32_t k, int64_t *diff, int64_t *off,
-	   const int64_t **packp, Frame *f)
+/* The cheaper of numbers and their differences, of which there is one less. */
+static bool
+differences_pay(Plan *values, const int64_t *x, Plan *diffs,
+				const int64_t *diff, uint32_t k)
 {
-	Plan best = plan(x, k);
-	uint64_t step;
-	Plan p;
+	if (diffs->least < values->least)
+	{
+		plan_patches(diffs, diff, k - 1);
+		if (values->least <= diffs->cost)
+			plan_patches(values, x, k);
+	}
+	else
+	{
+		plan_patches(values, x, k);
+		if (diffs->least < values->cost)
+			plan_patches(diffs, diff, k - 1);
+	}
+	return diffs->cost < values->cost;
+}
 
-	*packp = x;
-	*f = (Frame){.base = (uint64_t) best.lo};
-	if (k < 2 || best.width == 0)
-		return best;
+/* The cheapest way to pack a frame into *best; returns what is packed, x or
+ * one of the buffers. */
+static const int64_t *
+choose(const int64_t *x, uint32_t k, int64_t *diff, int64_t *off, Plan *best,
+	   Frame *f)
+{
+	const int64_t *pack = x;
+	uint64_t step;
+	Plan other;
+
+	plan_all(best, x, k);
+	*f = (Frame){.base = (uint64_t) best->lo};
+	if (k < 2 || best->width == 0)
+		return x;
 	for (uint32_t i = 1; i < k; i++)
 		diff[i] = (int64_t) ((uint64_t) x[i] - (uint64_t) x[i - 1]);
-	p = plan(diff + 1, k - 1);
-	if (p.cost < best.cost)
+	plan_all(&other, diff + 1, k - 1);
+	if (differences_pay(best, x, &other, diff + 1, k))
 	{
-		diff[0] = p.lo; /* the first number is the base */
-		best = p;
-		*packp = diff;
-		*f = (Frame){(uint64_t) x[0], (uint64_t) p.lo, 0, true};
+		diff[0] = other.lo; /* the first number is the base */
+		*best = other;
+		*f = (Frame){(uint64_t) x[0], (uint64_t) other.lo, 0, true};
+		pack = diff;
 	}
-	if (best.width > 0 && plan_line(x, k, best.width, off, &step, &p) &&
-		p.cost <= best.cost)
+	else
+		f->base = (uint64_t) best->lo;
+	if (best->width > 0 && plan_line(&other, x, k, best->width, off, &step) &&
+		other.cost <= best->cost)
 	{
-		best = p;
-		*packp = off;
-		*f = (Frame){(uint64_t) p.lo, step, 0, false};
+		*best = other;
+		*f = (Frame){(uint64_t) other.lo, step, 0, false};
+		pack = off;
 	}
-	return best;
+	return pack;
 }
 
 static FlowStatus
 write_frame(FlowNumWriter *w, const int64_t *x, uint32_t k, uint32_t at)
 {
 	int64_t diff[FLOW_FRAME], off[FLOW_FRAME];
-	const int64_t *pack;
 	Frame f;
-	Plan best = choose(x, k, diff, off, &pack, &f);
+	Plan best;
+	const int64_t *pack = choose(x, k, diff, off, &best, &f);
 
 	f.width = (uint8_t) best.width;
 	FLOW_TRY(pack_frame(w, &best, pack, k, at));

@@ -128,4 +128,19 @@ extern FlowStatus flowi_bytes_read(FlowColumnReader *r, uint32_t first,
 								   uint32_t count, FlowColumnVector *v,
 								   uint32_t at) FLOW_MUST_CHECK;
 
+/*
+ * flowi_heap_write
+ *		Bytes of values, behind out; uses scratch 1 and 2.
+ * flowi_heap_open
+ *		The same from *pp on, which is moved behind it.
+ * flowi_heap_need
+ *		Have bytes from .. to - 1 of it, which has r->raw_bytes, in r->heap.
+ */
+extern FlowStatus flowi_heap_write(FlowColumnWriter *w, const FlowBuf *heap,
+								   FlowBuf *out) FLOW_MUST_CHECK;
+extern bool flowi_heap_open(FlowColumnReader *r, const uint8_t **pp,
+							const uint8_t *end);
+extern FlowStatus flowi_heap_need(FlowColumnReader *r, size_t from,
+								  size_t to) FLOW_MUST_CHECK;
+
 #endif /* FLOW_COLUMN_IMPL_H */

@@ -122,6 +122,7 @@ flowi_null_open(FlowColumnReader *r, uint8_t flags, const uint8_t **pp,
 		r->null_runs > r->n + 1 || !flowi_get_varint32(pp, end, &bytes) ||
 		bytes > (size_t) (end - *pp))
 		return false;
+	r->asked = false;
 	r->null_ends = *pp;
 	*pp += bytes;
 	r->null_end = *pp;
@@ -140,18 +141,19 @@ set_bits(uint8_t *bitmap, uint32_t from, uint32_t to)
 		bitmap[from >> 3] |= (uint8_t) (1u << (from & 7));
 }
 
-/* The runs as a bitmap: at the first read. */
+/*
+ * walk_runs
+ *		All runs into the bitmap, which is zero; or without one only to the
+ *		run of a row: *nullp tells what it is.
+ */
 static FlowStatus
-expand_runs(FlowColumnReader *r)
+walk_runs(FlowColumnReader *r, uint8_t *bitmap, uint32_t row, uint8_t *nullp)
 {
-	size_t bytes = ((size_t) r->n + 7) / 8;
 	uint32_t last = 0;
 	FlowNumReader num;
 
-	r->bitmap.len = r->table.len = 0;
-	FLOW_TRY(flowi_buf_reserve(&r->bitmap, bytes));
-	memset(r->bitmap.data, 0, bytes);
 	/* runs of runs in the table, which is made later */
+	r->table.len = 0;
 	FLOW_TRY(flowi_num_open(&num, &r->table, r->null_ends, r->null_end,
 							r->null_runs));
 	for (uint32_t at = 0; at < r->null_runs; at += FLOW_FRAME)
@@ -164,15 +166,67 @@ expand_runs(FlowColumnReader *r)
 		{
 			if (ends[i] < (int64_t) last || ends[i] > (int64_t) r->n)
 				return FLOW_CORRUPT;
-			if ((at + i) & 1)
-				set_bits(r->bitmap.data, last, (uint32_t) ends[i]);
+			if (bitmap == NULL && ends[i] > (int64_t) row)
+			{
+				*nullp = (uint8_t) ((at + i) & 1);
+				return FLOW_OK;
+			}
+			if (bitmap != NULL && ((at + i) & 1))
+				set_bits(bitmap, last, (uint32_t) ends[i]);
 			last = (uint32_t) ends[i];
 		}
 	}
-	if (last != r->n)
-		return FLOW_CORRUPT;
+	return bitmap != NULL && last == r->n ? FLOW_OK : FLOW_CORRUPT;
+}
+
+/* The runs as a bitmap: at the first read of more than one. */
+static FlowStatus
+expand_runs(FlowColumnReader *r)
+{
+	size_t bytes = ((size_t) r->n + 7) / 8;
+
+	r->bitmap.len = 0;
+	FLOW_TRY(flowi_buf_reserve(&r->bitmap, bytes));
+	memset(r->bitmap.data, 0, bytes);
+	FLOW_TRY(walk_runs(r, r->bitmap.data, 0, NULL));
 	r->nulls = r->bitmap.data;
 	return FLOW_OK;
+}
+
+/* Eight bits as eight bytes: each is left where it is in a byte of its own,
+ * and carries into the highest bit there. */
+static inline uint64_t
+spread(uint8_t bits)
+{
+	uint64_t each = bits * UINT64_C(0x0101010101010101);
+
+	each &= UINT64_C(0x8040201008040201);
+	return (each + UINT64_C(0x7f7f7f7f7f7f7f7f)) >> 7 &
+		   UINT64_C(0x0101010101010101);
+}
+
+/* Bits first .. first + count - 1; true if one is set. */
+static bool
+get_bits(const uint8_t *bitmap, uint32_t first, uint32_t count, uint8_t *null)
+{
+	uint8_t any = 0;
+	uint32_t i = 0;
+
+	for (; i < count; i++)
+	{
+		uint32_t row = first + i;
+
+		if ((row & 7) == 0 && count - i >= 8)
+		{
+			flowi_store64(null + i, spread(bitmap[row >> 3]));
+			any |= bitmap[row >> 3];
+			i += 7;
+			continue;
+		}
+		null[i] = bitmap[row >> 3] >> (row & 7) & 1;
+		any |= null[i];
+	}
+	return any != 0;
 }
 
 FlowStatus
@@ -180,7 +234,6 @@ flowi_null_read(FlowColumnReader *r, uint32_t first, uint32_t count,
 				FlowColumnVector *v, uint32_t at)
 {
 	uint8_t *null = v->null + at;
-	uint8_t any = 0;
 
 	if (r->stats.nulls == 0 || r->stats.nulls == r->n)
 	{
@@ -188,15 +241,15 @@ flowi_null_read(FlowColumnReader *r, uint32_t first, uint32_t count,
 		v->any_null |= r->stats.nulls > 0;
 		return FLOW_OK;
 	}
+	if (r->nulls == NULL && count == 1 && !r->asked)
+	{
+		FLOW_TRY(walk_runs(r, NULL, first, null));
+		r->asked = true; /* another one is worth a bitmap */
+		v->any_null |= *null;
+		return FLOW_OK;
+	}
 	if (r->nulls == NULL)
 		FLOW_TRY(expand_runs(r));
-	for (uint32_t i = 0; i < count; i++)
-	{
-		uint32_t row = first + i;
-
-		null[i] = r->nulls[row >> 3] >> (row & 7) & 1;
-		any |= null[i];
-	}
-	v->any_null |= any;
+	v->any_null |= get_bits(r->nulls, first, count, null);
 	return FLOW_OK;
 }

@@ -87,6 +87,7 @@ typedef struct FlowNumReader
 	const uint8_t *first, *second;
 	FlowBuf *scratch; /* borrowed: values, then ends */
 	bool expanded;	  /* scratch has them */
+	bool asked;		  /* RUNS: for one, without scratch */
 	uint32_t at_run;
 } FlowNumReader;
 

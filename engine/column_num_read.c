@@ -283,22 +283,29 @@ open_pair(FlowNumReader *r, const uint8_t *p)
 		return FLOW_CORRUPT;
 	r->second = p;
 	r->expanded = false;
+	r->asked = false;
 	r->at_run = 0;
 	if (r->form == FLOW_NUM_RUNS)
 		return FLOW_OK;
 	return *p == FLOW_NUM_FRAMES ? open_simple(r, *p, p + 1) : FLOW_CORRUPT;
 }
 
-/* All numbers of [p, end), which are in frames. */
+/* A sequence of frames at p; n and end are set. */
+static FlowStatus
+open_part(FlowNumReader *part, const uint8_t *p)
+{
+	if (p == part->end || *p != FLOW_NUM_FRAMES)
+		return FLOW_CORRUPT;
+	return open_simple(part, *p, p + 1);
+}
+
 static FlowStatus
 read_part(const FlowNumReader *r, const uint8_t *p, const uint8_t *end,
 		  int64_t *out)
 {
 	FlowNumReader part = {.n = r->nvalues, .end = end};
 
-	if (p == end || *p != FLOW_NUM_FRAMES)
-		return FLOW_CORRUPT;
-	FLOW_TRY(open_simple(&part, *p, p + 1));
+	FLOW_TRY(open_part(&part, p));
 	return read_simple(&part, 0, part.n, out);
 }
 
@@ -331,6 +338,29 @@ expand(FlowNumReader *r)
 	}
 	r->expanded = true;
 	return FLOW_OK;
+}
+
+/* One number of runs that are not expanded: none but the ends before it are
+ * read. */
+static FlowStatus
+read_one_run(FlowNumReader *r, uint32_t number, int64_t *out)
+{
+	FlowNumReader ends = {.n = r->nvalues, .end = r->second};
+	FlowNumReader values = {.n = r->nvalues, .end = r->end};
+	int64_t part[FLOW_FRAME];
+
+	FLOW_TRY(open_part(&ends, r->first));
+	FLOW_TRY(open_part(&values, r->second));
+	for (uint32_t at = 0; at < r->nvalues; at += FLOW_FRAME)
+	{
+		uint32_t count = FLOW_MIN(r->nvalues - at, FLOW_FRAME);
+
+		FLOW_TRY(read_simple(&ends, at, count, part));
+		for (uint32_t i = 0; i < count; i++)
+			if (part[i] > (int64_t) number)
+				return read_simple(&values, at + i, 1, out);
+	}
+	return FLOW_CORRUPT;
 }
 
 /* The run that a number is of. */
@@ -417,18 +447,33 @@ flowi_num_open(FlowNumReader *r, FlowBuf *scratch, const uint8_t *p,
 	return r->form <= FLOW_NUM_DICTIONARY ? open_pair(r, p) : FLOW_CORRUPT;
 }
 
+/* Numbers as the form has them, not scaled. */
+static FlowStatus
+read_form(FlowNumReader *r, uint32_t first, uint32_t count, int64_t *out)
+{
+	if (r->form <= FLOW_NUM_FRAMES)
+		return read_simple(r, first, count, out);
+	if (r->form == FLOW_NUM_RUNS && count == 1 && !r->expanded && !r->asked)
+	{
+		r->asked = true; /* the next one is worth the scratch */
+		return read_one_run(r, first, out);
+	}
+	if (!r->expanded)
+		FLOW_TRY(expand(r));
+	if (r->form == FLOW_NUM_RUNS)
+	{
+		read_runs(r, first, count, out);
+		return FLOW_OK;
+	}
+	FLOW_TRY(read_simple(r, first, count, out));
+	return look_up(r, count, out);
+}
+
 FlowStatus
 flowi_num_read(FlowNumReader *r, uint32_t first, uint32_t count, int64_t *out)
 {
 	FLOW_ASSERT(count > 0 && first < r->n && count <= r->n - first);
-	if (r->form >= FLOW_NUM_RUNS && !r->expanded)
-		FLOW_TRY(expand(r));
-	if (r->form == FLOW_NUM_RUNS)
-		read_runs(r, first, count, out);
-	else
-		FLOW_TRY(read_simple(r, first, count, out));
-	if (r->form == FLOW_NUM_DICTIONARY)
-		FLOW_TRY(look_up(r, count, out));
+	FLOW_TRY(read_form(r, first, count, out));
 	for (uint32_t i = 0; r->scale > 1 && i < count; i++)
 		out[i] = (int64_t) ((uint64_t) out[i] * r->scale + r->offset);
 	return FLOW_OK;

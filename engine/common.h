@@ -92,6 +92,9 @@ extern _Noreturn void flowi_assert_failed(const char *expr, const char *file,
 #define FLOW_PERMIT(p, size) ((void) 0)
 #endif
 
+/* p is read soon */
+#define FLOW_PREFETCH(p) __builtin_prefetch(p)
+
 /* An argument may be evaluated twice: none that may differ the second time. */
 #define FLOW_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define FLOW_MAX(a, b) ((a) > (b) ? (a) : (b))

@@ -364,11 +364,24 @@ flowi_filters_one(const FlowFilters *f, uint32_t number,
 }
 
 uint32_t
+flowi_filters_numbers(const uint8_t *keep, uint32_t first, uint32_t n,
+					  uint16_t *sel)
+{
+	uint32_t nsel = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		sel[nsel] = (uint16_t) (first + i);
+		nsel += keep[i];
+	}
+	return nsel;
+}
+
+uint32_t
 flowi_filters_select(const FlowFilters *f, const FlowColumnVector *columns,
 					 uint32_t first, uint32_t n, uint16_t *sel)
 {
 	uint8_t keep[FLOW_VECTOR_ROWS];
-	uint32_t nsel = 0;
 
 	memset(keep, 1, n);
 	for (uint32_t i = 0; i < f->n; i++)
@@ -377,12 +390,7 @@ flowi_filters_select(const FlowFilters *f, const FlowColumnVector *columns,
 		if (memchr(keep, 1, n) == NULL)
 			return 0;
 	}
-	for (uint32_t i = 0; i < n; i++)
-	{
-		sel[nsel] = (uint16_t) (first + i);
-		nsel += keep[i];
-	}
-	return nsel;
+	return flowi_filters_numbers(keep, first, n, sel);
 }
 
 /* --------------------------------------------------------------- compact */
@@ -394,24 +402,25 @@ flowi_filters_select(const FlowFilters *f, const FlowColumnVector *columns,
 			(array)[first + i] = (array)[sel[i]]; \
 	} while (0)
 
-void
-flowi_filters_compact(FlowVector *vec, FlowColumnVector *columns,
-					  uint32_t ncolumns, uint32_t first, const uint16_t *sel,
-					  uint32_t n)
+/* How many of sel stand where they are to be already. */
+static uint32_t
+in_place(uint32_t first, const uint16_t *sel, uint32_t n)
 {
 	uint32_t at = 0;
 
-	vec->nrows = first + n;
 	while (at < n && sel[at] == first + at)
 		at++;
+	return at;
+}
+
+void
+flowi_filters_compact_columns(FlowColumnVector *columns, uint32_t ncolumns,
+							  uint32_t first, const uint16_t *sel, uint32_t n)
+{
+	uint32_t at = in_place(first, sel, n);
+
 	if (at == n)
 		return;
-	MOVE(vec->key);
-	MOVE(vec->key_bytes);
-	MOVE(vec->ts);
-	MOVE(vec->expire_at);
-	MOVE(vec->value);
-	MOVE(vec->value_bytes);
 	for (uint32_t c = 0; c < ncolumns; c++)
 	{
 		FlowColumnVector *v = &columns[c];
@@ -425,6 +434,25 @@ flowi_filters_compact(FlowVector *vec, FlowColumnVector *columns,
 		if (v->any_null)
 			MOVE(v->null);
 	}
+}
+
+void
+flowi_filters_compact(FlowVector *vec, FlowColumnVector *columns,
+					  uint32_t ncolumns, uint32_t first, const uint16_t *sel,
+					  uint32_t n)
+{
+	uint32_t at = in_place(first, sel, n);
+
+	vec->nrows = first + n;
+	if (at == n)
+		return;
+	MOVE(vec->key);
+	MOVE(vec->key_bytes);
+	MOVE(vec->ts);
+	MOVE(vec->expire_at);
+	MOVE(vec->value);
+	MOVE(vec->value_bytes);
+	flowi_filters_compact_columns(columns, ncolumns, first, sel, n);
 }
 
 /* ---------------------------------------------------------------- chance */

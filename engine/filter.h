@@ -60,6 +60,8 @@ extern FlowStatus flowi_filters_set(FlowFilters *f,
  * flowi_filters_one
  *		The same by filter i alone, in keep, a byte a row from first on: what is
  *		1 stays so where the row passes, all else is 0.
+ * flowi_filters_numbers
+ *		What keep says of n rows from number first on as numbers.
  */
 extern uint32_t flowi_filters_select(const FlowFilters *f,
 									 const FlowColumnVector *columns,
@@ -67,16 +69,21 @@ extern uint32_t flowi_filters_select(const FlowFilters *f,
 extern void flowi_filters_one(const FlowFilters *f, uint32_t i,
 							  const FlowColumnVector *columns, uint32_t first,
 							  uint32_t n, uint8_t *keep);
+extern uint32_t flowi_filters_numbers(const uint8_t *keep, uint32_t first,
+									  uint32_t n, uint16_t *sel);
 
 /*
  * flowi_filters_compact
  *		The n rows of sel, whose numbers are first and more, become rows first ..
  *		first + n - 1 of vec and of its ncolumns columns; vec->nrows: behind
- *		them.
+ *		them.  compact_columns: of the columns alone.
  */
 extern void flowi_filters_compact(FlowVector *vec, FlowColumnVector *columns,
 								  uint32_t ncolumns, uint32_t first,
 								  const uint16_t *sel, uint32_t n);
+extern void flowi_filters_compact_columns(FlowColumnVector *columns,
+										  uint32_t ncolumns, uint32_t first,
+										  const uint16_t *sel, uint32_t n);
 
 /* How many rows of a chunk pass, by what its statistics say. */
 typedef enum FlowFilterChance

@@ -782,6 +782,7 @@ typedef struct FlowScanStats
 {
 	uint64_t rows;				/* returned */
 	uint64_t rows_filtered;		/* seen, and left out by a filter */
+	uint64_t rows_skipped;		/* of these, by their block's statistics */
 	uint64_t rows_memtable;		/* of both, from memtables */
 	uint64_t rows_sst;			/* from SSTables */
 	uint64_t rows_own;			/* from the private buffer */
@@ -844,6 +845,44 @@ extern FlowStatus flow_get_latest(FlowDb *db, const FlowScanSpec *spec,
 								  const void *key, size_t key_bytes,
 								  FlowScan **scanp,
 								  const FlowVector **vecp) FLOW_MUST_CHECK;
+
+/*
+ * Parts of a scan's bounds, for readers that share the work: each takes a part,
+ * puts it in the place of the bounds in a copy of the spec, scans it, and takes
+ * the next one.  Rows of different parts are different, and together they are
+ * those of the spec; parts rise in the order of (key, ts).
+ */
+typedef struct FlowPart
+{
+	FlowKeyBound key_lo, key_hi;
+	FlowTimeBound ts_lo, ts_hi;
+} FlowPart;
+
+typedef struct FlowParts
+{
+	uint32_t n; /* at least 1 */
+	FlowPart *part;
+} FlowParts;
+
+#define FLOW_MOST_PARTS 256u /* more are not wanted, whatever is asked for */
+#define FLOW_SPLIT_PARTS(want) (3 * (want)) /* and so many there may be */
+#define FLOW_SPLIT_KEY \
+	129u /* bytes that a key of a part has at most, when it
+							 * is not the spec's */
+
+/*
+ * flow_split
+ *		Cut the bounds of spec, whose direction, columns and filters do not
+ *		matter, into about want parts of about as many rows each.  What small
+ *		parts would not be worth is left whole: one part is always right.  Looks
+ *		into indexes of SSTables and into memtables only.  A part's bounds that
+ *		are spec's own have its pointers; other keys live as long as *partsp.
+ *		INTERRUPTED: call again.  May block on I/O.
+ * flow_parts_free: NULL is fine.
+ */
+extern FlowStatus flow_split(FlowDb *db, const FlowScanSpec *spec,
+							 uint32_t want, FlowParts **partsp) FLOW_MUST_CHECK;
+extern void flow_parts_free(FlowDb *db, FlowParts *parts);
 
 /* ------------------------------------------------------------ maintenance */
 

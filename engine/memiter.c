@@ -33,6 +33,8 @@ typedef struct MemIter
 	uint32_t at;
 	uint32_t end; /* where chunk ends */
 	uint32_t count;
+	int64_t from;			/* forward: where the seek of this series began, */
+	bool from_behind;		/* or behind it */
 	FlowMemLate *late;		/* the next late row; or NULL */
 	FlowSplice late_before; /* in reverse: before late's time */
 	FlowSplice order;
@@ -99,16 +101,33 @@ enter_chunk(MemIter *it, FlowMemChunk *chunk)
 
 /* ---------------------------------------------------------------- forward */
 
+/* At the run's end: has it become longer, by rows that the seek asked for? */
+static bool
+has_grown(MemIter *it)
+{
+	FlowMemChunk *chunk;
+	uint32_t at;
+
+	it->count = flowi_memrun_count(it->series);
+	if (it->at < it->count)
+	{
+		at = 1 + flowi_memrun_last(it->series, it->count, it->from,
+								   it->from_behind, &chunk);
+		if (at > it->at)
+		{
+			it->at = at;
+			enter_chunk(it, chunk);
+		}
+	}
+	return it->at < it->count;
+}
+
 /* Is there a next row of the run?  Its chunk is set then. */
 static inline bool
 has_forward(MemIter *it)
 {
-	if (it->at == it->count)
-	{
-		it->count = flowi_memrun_count(it->series);
-		if (it->at == it->count)
-			return false;
-	}
+	if (it->at == it->count && !has_grown(it))
+		return false;
 	if (it->at == it->end)
 		enter_chunk(
 			it, it->chunk ? it->chunk->next
@@ -124,12 +143,15 @@ enter_forward(MemIter *it, FlowMemSeries *s, const FlowSeek *to)
 	FlowSplice splice;
 
 	enter_series(it, s);
-	it->late = flowi_memlate_seek(s, &splice, to ? to->ts : INT64_MIN,
-								  to != NULL && to->after ? 0 : UINT64_MAX);
+	it->from = to ? to->ts : INT64_MIN;
+	it->from_behind = to != NULL && to->after;
+	it->late = flowi_memlate_seek(s, &splice, it->from,
+								  it->from_behind ? 0 : UINT64_MAX);
 	it->count = flowi_memrun_count(s); /* behind it */
 	it->at = 0;
 	if (to)
-		it->at = 1 + flowi_memrun_last(s, it->count, to->ts, to->after, &chunk);
+		it->at = 1 + flowi_memrun_last(s, it->count, it->from, it->from_behind,
+									   &chunk);
 	enter_chunk(it, chunk);
 }
 

@@ -13,6 +13,7 @@
 #include "row.h"
 
 #define SHORT_MAX 126u /* bytes behind a short header */
+#define PREFETCH 12u   /* rows ahead of the one that is looked at */
 
 /* ---------------------------------------------------------- small pieces */
 
@@ -255,6 +256,7 @@ flowi_row_picker_set(FlowRowPicker *k, const FlowShape *shape,
 			return flowi_fail(FLOW_INVALID, "column %u has no kind there is",
 							  columns[w]);
 		*pick = (FlowRowPick){col, columns[w], offset, 0};
+		k->nbytes += !flowi_column_is_number(col);
 		if (col->missing && flowi_column_is_number(col))
 			pick->missing = flowi_row_number(col, col->missing);
 		if (c == columns[w] && col->bytes > 0)
@@ -465,6 +467,7 @@ count_alike(const FlowRowPicker *k, Alike *a, uint32_t most)
 	{
 		const uint8_t *row = a->base + a->off[n];
 
+		FLOW_PREFETCH(a->base + a->off[FLOW_MIN(n + PREFETCH, most)]);
 		/* a header has two bytes at least */
 		if (a->off[n + 1] - a->off[n] < need || row[0] != first[0] ||
 			row[1] != first[1] ||

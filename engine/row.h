@@ -77,6 +77,7 @@ typedef struct FlowRowPicker
 {
 	const FlowShape *shape; /* borrowed */
 	uint32_t ncolumns;		/* wanted */
+	uint32_t nbytes;		/* of these, how many are not numbers */
 	uint32_t nfixed;
 	uint32_t walk;		  /* number of a column */
 	uint32_t walk_offset; /* from the first value */

@@ -535,17 +535,22 @@ static FlowStatus
 take_row(FlowScan *s, FlowSource *top, uint32_t want)
 {
 	const FlowRec *rec = top->base.cur;
+	bool is_sst = top->kind == FLOW_SOURCE_SST;
 	bool hidden = false;
+	bool none = false;
 
 	if (!flowi_tombs_empty(&s->tombs))
 		FLOW_TRY(flowi_hide_check(s, rec, &hidden));
 	if (hidden)
 		return pass_hidden(s, top);
-	FLOW_TRY(flowi_scan_emit(
-		s, top->kind, rec, top->kind == FLOW_SOURCE_SST ? top->base.it : NULL));
+	if (is_sst)
+		FLOW_TRY(flowi_scan_ask(s, top->base.it, &none));
+	if (!none)
+		FLOW_TRY(
+			flowi_scan_emit(s, top->kind, rec, is_sst ? top->base.it : NULL));
 	s->resolved = true;
 	s->hidden_run = 0;
-	if (top->kind == FLOW_SOURCE_SST && flowi_tombs_empty(&s->tombs))
+	if (is_sst && flowi_tombs_empty(&s->tombs))
 		FLOW_TRY(flowi_scan_take_run(s, top, want));
 	return flowi_merge_next(&s->merge);
 }

@@ -50,7 +50,6 @@ typedef struct FlowScanColumns
 	uint32_t picks_cap;
 	FlowColumnVector *vectors; /* one a column, in mem; vec.columns */
 	uint32_t cap;			   /* rows that they have room for */
-	bool varying;			   /* some are not numbers */
 	size_t row_bytes;		   /* a row takes of mem */
 	void *mem;
 	size_t mem_bytes;
@@ -171,9 +170,33 @@ extern FlowStatus flowi_scan_pick(FlowScan *s, const FlowRec *rec,
 extern FlowStatus flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run,
 									  uint32_t *np) FLOW_MUST_CHECK;
 
-/* Leave only those of the vector's rows from number first on that pass the
- * filters; no more than the spec's limit. */
+/*
+ *		fit: how many of the rows sel of the vectors the call may take.
+ *		own: n rows from number first on stay in the vectors: copy what they
+ *		point to, and count their bytes.
+ */
+extern uint32_t flowi_scan_fit_columns(const FlowScan *s, const uint16_t *sel,
+									   uint32_t n);
+extern FlowStatus flowi_scan_own_columns(FlowScan *s, uint32_t first,
+										 uint32_t n) FLOW_MUST_CHECK;
+
+/*
+ * scan_filter.c; without filters the first two do nothing.
+ *		filter: leave only those of the vector's rows from number first on that
+ *		pass; no more than the spec's limit.
+ *		ask: it is an SSTable's, its current row one that the reader sees.
+ *		*nonep: no row of its block passes, by what the block says of its
+ *		values; this one is counted as left out.
+ *		run: *np rows of run, which is of a block of columns, those that pass
+ *		into the vector, whose key is there, until it has want or more.  *np:
+ *		how many were looked at.  All is counted, but for the source.
+ */
 extern void flowi_scan_filter(FlowScan *s, uint32_t first);
+extern FlowStatus flowi_scan_ask(FlowScan *s, FlowIter *it,
+								 bool *nonep) FLOW_MUST_CHECK;
+extern FlowStatus flowi_scan_filter_run(FlowScan *s, const FlowRec *top,
+										const FlowSstRun *run, uint32_t want,
+										uint32_t *np) FLOW_MUST_CHECK;
 
 /*
  * scan_run.c: the top's row was emitted.  Emit those behind it that need no

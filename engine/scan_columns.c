@@ -1,7 +1,6 @@
 /*-------------------------------------------------------------------------
  * scan_columns.c
- *	  Columns of a scan: room for their vectors, rows into them and, by the
- *	  filters, out of them again.
+ *	  Columns of a scan: room for their vectors, rows into them.
  *
  * The vectors are one piece of memory that stays from call to call and from
  * scan to scan; a call that asks for few rows gets short ones.  A row takes as
@@ -14,16 +13,6 @@
 #include "scan.h"
 
 #define KEEP_BYTES ((size_t) 256 << 10) /* by a closed scan */
-
-/* Bytes of a vector's arrays a row. */
-static size_t
-width(const FlowColumn *col)
-{
-	return (flowi_column_is_number(col)
-				? sizeof(int64_t)
-				: sizeof(const uint8_t *) + sizeof(uint32_t)) +
-		   1;
-}
 
 static FlowStatus
 grow_picks(FlowScan *s, uint32_t n)
@@ -47,8 +36,6 @@ flowi_scan_columns_set(FlowScan *s)
 	FlowScanColumns *c = &s->columns;
 	const FlowScanSpec *spec = &s->spec;
 
-	c->row_bytes = 0;
-	c->varying = false;
 	c->cap = 0;
 	s->vec.columns = NULL;
 	if (spec->ncolumns == 0)
@@ -57,49 +44,61 @@ flowi_scan_columns_set(FlowScan *s)
 	FLOW_TRY(grow_picks(s, spec->ncolumns));
 	FLOW_TRY(flowi_row_picker_set(&c->picker, spec->shape, spec->columns,
 								  spec->ncolumns, c->picks));
-	for (uint32_t w = 0; w < spec->ncolumns; w++)
-	{
-		const FlowColumn *col = c->picker.picks[w].col;
-
-		c->row_bytes += width(col);
-		c->varying |= !flowi_column_is_number(col);
-	}
+	c->row_bytes = spec->ncolumns * (sizeof(int64_t) + 1) +
+				   c->picker.nbytes * sizeof(uint32_t);
 	return FLOW_OK;
 }
 
-/* Part the memory into arrays of cap rows: what needs alignment first. */
+_Static_assert(sizeof(uint8_t *) <= sizeof(int64_t), "arrays of one width");
+
+/* The vectors, so that what stands behind them is aligned. */
+static inline size_t
+vectors_bytes(uint32_t n)
+{
+	return FLOW_ALIGN8(n * sizeof(FlowColumnVector));
+}
+
+/* Part the memory into arrays of cap rows: vectors, then numbers and pointers,
+ * lengths, nulls. */
 static void
 lay_out(FlowScanColumns *c, uint32_t cap)
 {
 	uint32_t n = c->picker.ncolumns;
-	uint8_t *p = c->mem;
+	uint8_t *wide = (uint8_t *) c->mem + vectors_bytes(n);
+	uint32_t *bytes = (uint32_t *) (wide + (size_t) n * cap * sizeof(int64_t));
+	uint8_t *null = (uint8_t *) (bytes + (size_t) c->picker.nbytes * cap);
 
+	memset(null, 0, (size_t) n * cap);
 	c->vectors = c->mem;
-	p += FLOW_ALIGN8(n * sizeof(*c->vectors));
 	for (uint32_t w = 0; w < n; w++)
 	{
 		FlowColumnVector *v = &c->vectors[w];
 
-		*v = (FlowColumnVector){0};
+		*v = (FlowColumnVector){.null = null};
 		if (flowi_column_is_number(c->picker.picks[w].col))
-			v->num = (int64_t *) p;
+			v->num = (int64_t *) wide;
 		else
-			v->ptr = (const uint8_t **) p;
-		p += cap * sizeof(int64_t);
-	}
-	for (uint32_t w = 0; w < n; w++)
-		if (c->vectors[w].ptr != NULL)
 		{
-			c->vectors[w].bytes = (uint32_t *) p;
-			p += cap * sizeof(uint32_t);
+			v->ptr = (const uint8_t **) wide;
+			v->bytes = bytes;
+			bytes += cap;
 		}
-	for (uint32_t w = 0; w < n; w++)
-	{
-		c->vectors[w].null = p;
-		memset(p, 0, cap);
-		p += cap;
+		wide += cap * sizeof(int64_t);
+		null += cap;
 	}
 	c->cap = cap;
+}
+
+/* The vectors have room already: no row has a NULL. */
+static void
+clear_nulls(FlowScanColumns *c)
+{
+	for (uint32_t w = 0; w < c->picker.ncolumns; w++)
+	{
+		if (c->vectors[w].any_null)
+			memset(c->vectors[w].null, 0, c->cap);
+		c->vectors[w].any_null = false;
+	}
 }
 
 FlowStatus
@@ -107,37 +106,31 @@ flowi_scan_columns_room(FlowScan *s, uint32_t *wantp)
 {
 	FlowScanColumns *c = &s->columns;
 	FlowEnv *env = s->env;
-	uint32_t most;
 	size_t bytes;
 
 	if (s->spec.ncolumns == 0)
 		return FLOW_OK;
-	most = (uint32_t) (FLOW_FILL_BYTES / c->row_bytes) + 1;
-	*wantp = FLOW_MIN(*wantp, most);
-	if (*wantp > c->cap)
+	if (*wantp > FLOW_FILL_BYTES / c->row_bytes)
+		*wantp = (uint32_t) (FLOW_FILL_BYTES / c->row_bytes) + 1;
+	if (*wantp <= c->cap)
 	{
-		bytes = FLOW_ALIGN8(c->picker.ncolumns * sizeof(*c->vectors)) +
-				*wantp * c->row_bytes;
-		if (bytes > c->mem_bytes)
-		{
-			env->free(env, c->mem);
-			c->mem_bytes = 0;
-			c->cap = 0;
-			s->vec.columns = NULL;
-			c->mem = env->alloc(env, bytes);
-			if (c->mem == NULL)
-				return flowi_fail(FLOW_NOMEM, "out of memory");
-			c->mem_bytes = bytes;
-		}
-		lay_out(c, *wantp);
-		s->vec.columns = c->vectors;
+		clear_nulls(c);
+		return FLOW_OK;
 	}
-	for (uint32_t w = 0; w < c->picker.ncolumns; w++)
+	bytes = vectors_bytes(c->picker.ncolumns) + *wantp * c->row_bytes;
+	if (bytes > c->mem_bytes)
 	{
-		if (c->vectors[w].any_null)
-			memset(c->vectors[w].null, 0, c->cap);
-		c->vectors[w].any_null = false;
+		s->vec.columns = NULL;
+		c->cap = 0;
+		c->mem_bytes = 0;
+		env->free(env, c->mem);
+		c->mem = env->alloc(env, bytes);
+		if (c->mem == NULL)
+			return flowi_fail(FLOW_NOMEM, "out of memory");
+		c->mem_bytes = bytes;
 	}
+	lay_out(c, *wantp);
+	s->vec.columns = c->vectors;
 	return FLOW_OK;
 }
 
@@ -173,6 +166,8 @@ copy_values(FlowScan *s, uint32_t first, uint32_t n)
 {
 	FlowScanColumns *c = &s->columns;
 
+	if (c->picker.nbytes == 0)
+		return FLOW_OK;
 	for (uint32_t w = 0; w < c->picker.ncolumns; w++)
 	{
 		FlowColumnVector *v = &c->vectors[w];
@@ -220,7 +215,7 @@ count_rows(const FlowScan *s, uint32_t first, uint32_t n)
 	size_t bytes = 0;
 	uint32_t i;
 
-	if (!c->varying)
+	if (c->picker.nbytes == 0)
 		return FLOW_MIN(n, (uint32_t) ((left - 1) / c->row_bytes) + 1);
 	for (i = 0; i < n && bytes < left; i++)
 		bytes += c->row_bytes + varying_bytes(c, first + i);
@@ -265,8 +260,7 @@ flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run, uint32_t *np)
 	if (run->block)
 		FLOW_TRY(pick_block(s, run->block, run->first, *np));
 	else
-		FLOW_TRY(flowi_row_pick_run(&c->picker,
-									run->values - run->value_off[0],
+		FLOW_TRY(flowi_row_pick_run(&c->picker, run->values - run->value_off[0],
 									run->value_off, *np, c->vectors, at));
 	*np = count_rows(s, at, *np);
 	FLOW_TRY(copy_values(s, at, *np));
@@ -274,23 +268,23 @@ flowi_scan_pick_run(FlowScan *s, const FlowSstRun *run, uint32_t *np)
 	return FLOW_OK;
 }
 
-void
-flowi_scan_filter(FlowScan *s, uint32_t first)
+uint32_t
+flowi_scan_fit_columns(const FlowScan *s, const uint16_t *sel, uint32_t n)
 {
-	uint16_t sel[FLOW_VECTOR_ROWS];
-	uint32_t n = s->vec.nrows - first;
-	uint32_t nsel;
+	const FlowScanColumns *c = &s->columns;
+	size_t left = FLOW_FILL_BYTES - s->fill_bytes;
+	size_t bytes = 0;
+	uint32_t i;
 
-	if (s->filters.n == 0 || n == 0)
-		return;
-	nsel = flowi_filters_select(&s->filters, s->columns.vectors, first, n, sel);
-	s->stats.rows -= n - nsel;
-	s->stats.rows_filtered += n - nsel;
-	if (s->spec.limit > 0 && s->stats.rows > s->spec.limit)
-	{
-		nsel -= (uint32_t) (s->stats.rows - s->spec.limit);
-		s->stats.rows = s->spec.limit;
-	}
-	flowi_filters_compact(&s->vec, s->columns.vectors, s->spec.ncolumns, first,
-						  sel, nsel);
+	for (i = 0; i < n && bytes < left; i++)
+		bytes += c->row_bytes + varying_bytes(c, sel[i]);
+	return i;
+}
+
+FlowStatus
+flowi_scan_own_columns(FlowScan *s, uint32_t first, uint32_t n)
+{
+	FLOW_TRY(copy_values(s, first, n));
+	s->fill_bytes += n * s->columns.row_bytes;
+	return FLOW_OK;
 }

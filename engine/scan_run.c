@@ -105,6 +105,7 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 	int64_t until;
 	uint32_t n;
 	uint8_t *values = NULL;
+	bool filtered;
 
 	if (s->vec.nrows >= want || s->fill_bytes >= FLOW_FILL_BYTES ||
 		!flowi_sst_iter_run(top->base.it, &run) || !free_until(s, rec, &until))
@@ -112,10 +113,13 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 	/* whole values of columns are made one by one */
 	if (run.block && !s->spec.keys_only)
 		return FLOW_OK;
-	n = count_rows(s, &run, until, want - s->vec.nrows);
+	filtered = run.block && s->filters.n > 0;
+	n = count_rows(s, &run, until, filtered ? run.n : want - s->vec.nrows);
 	if (n == 0)
 		return FLOW_OK;
-	if (s->spec.ncolumns > 0)
+	if (filtered)
+		FLOW_TRY(flowi_scan_filter_run(s, rec, &run, want, &n));
+	else if (s->spec.ncolumns > 0)
 		FLOW_TRY(flowi_scan_pick_run(s, &run, &n));
 	else if (!s->spec.keys_only)
 	{
@@ -125,10 +129,13 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 		if (bytes > 0)
 			memcpy(values, run.values, bytes);
 	}
-	put_rows(s, rec, &run, n, values);
+	if (!filtered)
+	{
+		put_rows(s, rec, &run, n, values);
+		s->stats.rows += n;
+	}
 	s->pos_ts = run.ts[n - 1];
 	s->unpolled += n;
-	s->stats.rows += n;
 	s->stats.rows_sst += n;
 	flowi_sst_iter_skip(top->base.it, n);
 	return FLOW_OK;

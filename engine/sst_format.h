@@ -20,7 +20,7 @@
 #include "sst.h"
 
 #define SST_VERSION 3
-#define SST_VERSION_LEAST 2 /* without blocks of columns */
+#define SST_VERSION_LEAST 2					   /* without blocks of columns */
 #define SST_MAGIC UINT64_C(0x3142545353574f4c) /* "LOWSSTB1" */
 
 /* --- where a segment ends: with the block that reaches one of these --- */

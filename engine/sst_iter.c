@@ -179,9 +179,10 @@ matches_index(const FlowBlock *b, const FlowLeafEntry *e)
 	const uint8_t *last = flowi_block_key(b, b->nruns - 1, &last_bytes);
 
 	return b->nrows == e->nrows &&
-		   flowi_identity_cmp(first, first_bytes, b->ts[0], s->first_key,
-							  s->first_bytes, s->first_ts) == 0 &&
-		   flowi_identity_cmp(last, last_bytes, b->ts[b->nrows - 1],
+		   flowi_identity_cmp(first, first_bytes, flowi_block_ts(b, 0, 0),
+							  s->first_key, s->first_bytes, s->first_ts) == 0 &&
+		   flowi_identity_cmp(last, last_bytes,
+							  flowi_block_ts(b, b->nruns - 1, b->nrows - 1),
 							  s->last_key, s->last_bytes, s->last_ts) == 0;
 }
 
@@ -218,6 +219,8 @@ set_current(SstIter *it)
 	FlowRec *cur = &it->it.cur;
 
 	flowi_block_rec(&it->block, it->run, it->row, cur);
+	it->on_row = false;
+	FLOW_TRY(flowi_block_seq(&it->block, it->row, &cur->seq));
 	it->on_row = true;
 	if (it->o.find_txn)
 	{
@@ -253,7 +256,7 @@ set_group(SstIter *it, uint32_t end)
 
 	it->group_end = end;
 	it->group = end - 1;
-	while (it->group > first && b->ts[it->group - 1] == b->ts[end - 1])
+	while (b->ts && it->group > first && b->ts[it->group - 1] == b->ts[end - 1])
 		it->group--;
 	it->row = it->group;
 	return set_current(it);
@@ -510,14 +513,18 @@ bool
 flowi_sst_iter_run(FlowIter *fit, FlowSstRun *run)
 {
 	SstIter *it = (SstIter *) fit;
-	const FlowBlock *b = &it->block;
+	FlowBlock *b = &it->block;
 	uint32_t first = it->row + 1;
+	const int64_t *ts, *expire_at;
 
 	if (it->o.reverse || it->o.find_txn || b->tombs)
 		return false;
 	run->n = b->run_row[it->run + 1] - first;
-	run->ts = b->ts + first;
-	run->expire_at = b->expire_at ? b->expire_at + first : NULL;
+	if (run->n == 0)
+		return false;
+	flowi_block_spread(b, it->run, &ts, &expire_at);
+	run->ts = ts + first;
+	run->expire_at = expire_at ? expire_at + first : NULL;
 	run->block = NULL;
 	run->first = first;
 	if (b->value_off == NULL)
@@ -527,7 +534,7 @@ flowi_sst_iter_run(FlowIter *fit, FlowSstRun *run)
 		run->value_off = b->value_off + first;
 		run->values = b->values + b->value_off[first];
 	}
-	return run->n > 0;
+	return true;
 }
 
 void
@@ -561,6 +568,7 @@ flowi_sst_iter_resume(FlowIter *fit)
 	FLOW_TRY(use_leaf(it, it->block_seg));
 	FLOW_TRY(load_block(it, it->block_no));
 	flowi_block_rec(&it->block, it->run, it->row, &it->it.cur);
+	FLOW_TRY(flowi_block_seq(&it->block, it->row, &it->it.cur.seq));
 	it->it.cur.txn = txn;
 	it->on_row = true;
 	return FLOW_OK;

@@ -286,10 +286,10 @@ end_block(FlowSstWriter *w)
 
 	FLOW_TRY(flowi_block_finish(&w->block, &raw, &raw_bytes));
 	/* columns are compressed one by one, as far as that pays */
-	FLOW_TRY(flowi_writer_frame(
-		w, KIND_BLOCK,
-		w->block.as_columns ? FLOW_COMPRESS_NONE : w->spec.compression,
-		&w->block.raw, &frame_bytes));
+	FLOW_TRY(flowi_writer_frame(w, KIND_BLOCK,
+								w->block.as_columns ? FLOW_COMPRESS_NONE
+													: w->spec.compression,
+								&w->block.raw, &frame_bytes));
 	if (w->leaf.n == 0)
 		w->seg_first_ts = w->block_first_ts;
 	FLOW_TRY(put_leaf_entry(w, off, raw_bytes));

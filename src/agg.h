@@ -46,11 +46,12 @@ typedef enum FlowdbBucketKind
 typedef struct FlowdbAggPlan
 {
 	RelOptInfo *input;
-	List *tlist;  /* fdw_scan_tlist: groups, then calls */
-	List *items;  /* of FlowdbAggItem *, one a member of tlist */
-	List *having; /* bare clauses */
-	List *keys;	  /* expressions of the key columns that are grouped by */
-	int prefix;	  /* leading key columns that are grouped by or fixed */
+	List *tlist;		 /* fdw_scan_tlist: groups, then calls */
+	List *items;		 /* of FlowdbAggItem *, one a member of tlist */
+	List *having;		 /* bare clauses */
+	List *groups;		 /* all that is grouped by */
+	List *keys;			 /* of these, the key columns */
+	int prefix;			 /* leading key columns that are grouped by or fixed */
 	bool by_prefix_only; /* no column behind them is grouped by */
 	FlowdbBucketKind bucket;
 	Oid bucket_function;

@@ -204,6 +204,7 @@ match_groups(AggMatch *m, const PathTarget *target, List *clauses)
 				expr = lfirst(at);
 		if (!expr || !match_group(m, clause, expr))
 			return false;
+		m->plan->groups = lappend(m->plan->groups, expr);
 	}
 	return true;
 }

@@ -24,9 +24,21 @@
 
 /* ------------------------------------------------------------------- costs */
 
-/* How many buckets the times of the relation are in. */
+/* How many groups there are, by what the planner and the store know. */
+typedef struct GroupCounts
+{
+	double groups;	/* all of them */
+	double at_once; /* so many are in memory at a time */
+} GroupCounts;
+
+/*
+ * How many buckets the times of the relation are in.  Those of the store tell
+ * more than the planner can know, which expects so many groups; but not when
+ * some are infinite.
+ */
 static double
-count_buckets(PlannerInfo *root, const FlowdbAggPlan *plan, double rows)
+count_buckets(PlannerInfo *root, const FlowdbAggPlan *plan, double rows,
+			  double expected)
 {
 	const FlowdbRel *fr = plan->input->fdw_private;
 	double width;
@@ -34,38 +46,38 @@ count_buckets(PlannerInfo *root, const FlowdbAggPlan *plan, double rows)
 	if (plan->bucket == FLOWDB_BUCKET_NONE)
 		return 1;
 	width = flowdb_bucket_width(plan->bucket, plan->bucket_args);
-	if (width <= 0)
-		return rows;
+	if (width <= 0 || !fr->has_ts || fr->ts_min == PG_INT64_MIN ||
+		fr->ts_max == PG_INT64_MAX)
+		return expected;
 	return Min(rows, flowdb_cost_span(root, fr, &fr->quals) / width + 1);
 }
 
-/* How many groups there will be. */
-static double
-count_groups(PlannerInfo *root, const FlowdbAggPlan *plan, double rows)
+/* Of groups no more are counted than the planner expects of its own paths, so
+ * that costs can be compared; memory is another matter. */
+static void
+count_groups(PlannerInfo *root, const FlowdbAggPlan *plan, double rows,
+			 GroupCounts *counts)
 {
 	const FlowdbRel *fr = plan->input->fdw_private;
+	double expected;
+	double nbuckets;
 	double nkeys = 1;
 
+	counts->groups = counts->at_once = 1;
+	if (plan->groups == NIL)
+		return;
+	expected = estimate_num_groups(root, plan->groups, rows, NULL, NULL);
+	nbuckets = count_buckets(root, plan, rows, expected);
 	if (plan->keys != NIL)
-		nkeys = estimate_num_groups(root, plan->keys, rows, NULL, NULL);
-	return clamp_row_est(
-		Min(Min(nkeys, fr->keys) * count_buckets(root, plan, rows), rows));
-}
-
-/* How many groups are in memory at a time? */
-static double
-count_held(PlannerInfo *root, const FlowdbAggPlan *plan, double ngroups,
-		   double rows)
-{
-	const FlowdbTable *table = ((FlowdbRel *) plan->input->fdw_private)->table;
-
+		nkeys = Min(fr->keys,
+					estimate_num_groups(root, plan->keys, rows, NULL, NULL));
+	counts->groups = clamp_row_est(Min(nkeys * nbuckets, expected));
 	if (plan->by_prefix_only && plan->bucket == FLOWDB_BUCKET_NONE)
-		return 1;
-	if (plan->prefix < table->nkeys)
-		return ngroups;
-	if (flowdb_bucket_rises(plan->bucket, table->time_type))
-		return 1;
-	return Min(ngroups, count_buckets(root, plan, rows));
+		return;
+	if (plan->prefix < fr->table->nkeys)
+		counts->at_once = Min(nkeys * nbuckets, rows);
+	else if (!flowdb_bucket_rises(plan->bucket, fr->table->time_type))
+		counts->at_once = nbuckets;
 }
 
 /* False: the groups would not fit into the memory that a hash table may have. */
@@ -74,34 +86,31 @@ estimate(PlannerInfo *root, const FlowdbAggPlan *plan, FlowdbCost *cost)
 {
 	const FlowdbRel *fr = plan->input->fdw_private;
 	int ncalls = list_length(plan->items);
-	double ngroups;
-	double held;
+	GroupCounts counts;
 	double rows;
 	QualCost having;
 
 	flowdb_cost_vectors(root, plan->input, fr, &fr->quals, cost);
 	rows = cost->rows;
-	ngroups =
-		root->parse->groupClause == NIL ? 1 : count_groups(root, plan, rows);
-	held = count_held(root, plan, ngroups, rows);
-	if (flowdb_groups_bytes(held, ncalls,
+	count_groups(root, plan, rows, &counts);
+	if (flowdb_groups_bytes(counts.at_once, ncalls,
 							Max(16, fr->bytes / fr->records / 4)) >
 		(double) get_hash_memory_limit())
 		return false;
 	cost->total += rows * (cpu_operator_cost * CALL_FACTOR * ncalls +
 						   cpu_tuple_cost * SLICE_FACTOR);
 	/* what is held comes out at the end of the rows */
-	if (held > 1 || root->parse->groupClause == NIL)
+	if (counts.at_once > 1 || plan->groups == NIL)
 		cost->startup = cost->total;
-	cost->rows = ngroups;
-	cost->total += ngroups * cpu_tuple_cost;
+	cost->rows = counts.groups;
+	cost->total += counts.groups * cpu_tuple_cost;
 	if (plan->having != NIL)
 	{
 		cost_qual_eval(&having, plan->having, root);
 		cost->startup += having.startup;
-		cost->total += having.startup + ngroups * having.per_tuple;
+		cost->total += having.startup + counts.groups * having.per_tuple;
 		cost->rows = clamp_row_est(
-			ngroups *
+			counts.groups *
 			clauselist_selectivity(root, plan->having, 0, JOIN_INNER, NULL));
 	}
 	return true;

@@ -336,21 +336,23 @@ filtered_rows(PlannerInfo *root, RelOptInfo *baserel, const FlowdbQuals *quals,
 
 /* What reading so many rows of the store costs, but for the start, when so
  * many of them pass the filters. */
-static Cost
-read_cost(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
-		  double rows, double passing, Cost per_row)
+static void
+add_read_cost(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
+			  double rows, double passing, Cost per_row, FlowdbCost *cost)
 {
 	double ranges = count_ranges(root, fr, quals);
-	double bytes = fr->bytes * rows / fr->records;
 	Cost filter =
 		cpu_operator_cost * FILTER_FACTOR * list_length(quals->filters);
 
+	cost->bytes = fr->bytes * rows / fr->records;
 	if (fr->sstables > 0)
-		bytes = Max(bytes, ranges * RANGE_BYTES);
-	return OPEN_COST * (2 + fr->sstables) * (ranges - 1) + RANGE_COST * ranges +
-		   passing * (cpu_tuple_cost * ROW_FACTOR + per_row) +
-		   (rows - passing) * cpu_tuple_cost * LOOK_FACTOR + rows * filter +
-		   seq_page_cost * BYTES_FACTOR * bytes / BLCKSZ;
+		cost->bytes = Max(cost->bytes, ranges * RANGE_BYTES);
+	cost->disk = seq_page_cost * BYTES_FACTOR * cost->bytes / BLCKSZ;
+	cost->total += OPEN_COST * (2 + fr->sstables) * (ranges - 1) +
+				   RANGE_COST * ranges +
+				   passing * (cpu_tuple_cost * ROW_FACTOR + per_row) +
+				   (rows - passing) * cpu_tuple_cost * LOOK_FACTOR +
+				   rows * filter + cost->disk;
 }
 
 /*
@@ -378,10 +380,10 @@ flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 									  JOIN_INNER, NULL));
 	cost_qual_eval(&local, quals->local, root);
 	cost->startup = local.startup + OPEN_COST * (2 + fr->sstables);
-	cost->total =
-		cost->startup + read_cost(root, fr, quals, read,
-								  filtered_rows(root, baserel, quals, read),
-								  local.per_tuple);
+	cost->total = cost->startup;
+	add_read_cost(root, fr, quals, read,
+				  filtered_rows(root, baserel, quals, read), local.per_tuple,
+				  cost);
 }
 
 /*

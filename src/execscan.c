@@ -18,13 +18,14 @@
 #include "utils/snapmgr.h"
 
 #include "agg.h"
+#include "parallel.h"
 
 /* Rows of the first vector; LIMIT 1 should not pay for a thousand. */
 #define FIRST_ROWS 16
 #define GROWTH 4
 
-static void
-add_stats(FlowScanStats *sum, const FlowScanStats *s)
+void
+flowdb_scan_add_stats(FlowScanStats *sum, const FlowScanStats *s)
 {
 	sum->rows += s->rows;
 	sum->rows_memtable += s->rows_memtable;
@@ -48,7 +49,7 @@ flowdb_scan_close(FlowdbScanState *state)
 
 	if (!scan)
 		return;
-	add_stats(&state->stats, flow_scan_stats(scan));
+	flowdb_scan_add_stats(&state->stats, flow_scan_stats(scan));
 	state->scan = NULL;
 	state->vec = NULL;
 	flow_scan_close(scan);
@@ -66,7 +67,7 @@ flowdb_scan_stats(FlowdbScanState *state, FlowScanStats *stats)
 {
 	*stats = state->stats;
 	if (state->scan)
-		add_stats(stats, flow_scan_stats(state->scan));
+		flowdb_scan_add_stats(stats, flow_scan_stats(state->scan));
 }
 
 /* ------------------------------------------------------------------- begin */
@@ -147,6 +148,9 @@ flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node, Relation rel,
 		return;
 	flowdb_refuse_serializable();
 	state->db = flowdb_database(state->table->serverid);
+	/* before a worker does it, so that it judges expiry at the same time */
+	if (node->ss.ps.state->es_plannedstmt->parallelModeNeeded)
+		flowdb_announce_reader();
 	state->bounds_cxt = AllocSetContextCreate(
 		CurrentMemoryContext, "FlowDB bounds", ALLOCSET_SMALL_SIZES);
 	state->callback.func = scan_callback;
@@ -215,24 +219,20 @@ eval_ranges(FlowdbScanState *state, ExprContext *econtext)
 }
 
 /*
- * Begin with the ranges of this moment.  The private buffer is taken once: it
- * belongs to the transaction, and what is written after the snapshot was
- * taken is not visible to it anyway.
+ * The ranges of this moment, and all of the spec but their bounds.  The private
+ * buffer is taken once: it belongs to the transaction, and what is written
+ * after the snapshot was taken is not visible to it anyway.
  */
-static void
-start_scan(FlowdbScanState *state, ForeignScanState *node)
+bool
+flowdb_scan_prepare(FlowdbScanState *state, ForeignScanState *node)
 {
 	Snapshot snapshot = node->ss.ps.state->es_snapshot;
 	FlowScanSpec *spec = &state->spec;
 
-	state->started = true;
-	state->finished = true;
-	state->want = state->all_rows ? FLOW_VECTOR_ROWS : FIRST_ROWS;
-	state->next = 0;
 	if (!state->decoder && !init_decoder(state, node))
-		return;
+		return false;
 	if (!eval_ranges(state, node->ss.ps.ps_ExprContext))
-		return;
+		return false;
 	memset(spec, 0, sizeof(*spec));
 	spec->store_id = state->decoder->layout->store_id;
 	spec->reverse = state->reverse;
@@ -246,7 +246,18 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 	spec->filters = state->applied;
 	spec->nfilters = (uint32_t) state->napplied;
 	flowdb_announce_reader();
-	state->finished = false;
+	return true;
+}
+
+static void
+start_scan(FlowdbScanState *state, ForeignScanState *node)
+{
+	state->started = true;
+	state->want = state->all_rows ? FLOW_VECTOR_ROWS : FIRST_ROWS;
+	state->next = 0;
+	state->finished = !flowdb_scan_prepare(state, node);
+	if (state->sharer && !state->finished)
+		flowdb_share_start(state);
 }
 
 /* Read the row at the spec's one key and time: its vector is all there is. */
@@ -270,7 +281,9 @@ open_range(FlowdbScanState *state)
 {
 	bool point;
 
-	if (!flowdb_ranges_next(state->ranges, &state->spec, &point))
+	if (!(state->sharer
+			  ? flowdb_share_next(state, &point)
+			  : flowdb_ranges_next(state->ranges, &state->spec, &point)))
 		return false;
 	state->nranges++;
 	state->single = false;
@@ -340,7 +353,8 @@ flowdb_scan_next(ForeignScanState *node)
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
 	ExecClearTuple(slot);
-	if (!flowdb_scan_vector(state, node))
+	if ((!state->vec || state->next >= state->vec->nrows) &&
+		!flowdb_scan_vector(state, node))
 		return false;
 	flowdb_decode(state->decoder, state->vec, state->next++, slot->tts_values,
 				  slot->tts_isnull);

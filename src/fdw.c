@@ -7,7 +7,7 @@
 
 #include "fmgr.h"
 
-#include "fdw.h"
+#include "parallel.h"
 
 PG_FUNCTION_INFO_V1(flowdb_fdw_handler);
 
@@ -26,6 +26,12 @@ flowdb_fdw_handler(PG_FUNCTION_ARGS)
 	routine->IterateForeignScan = flowdbIterateForeignScan;
 	routine->ReScanForeignScan = flowdbReScanForeignScan;
 	routine->EndForeignScan = flowdbEndForeignScan;
+
+	routine->EstimateDSMForeignScan = flowdbEstimateDSMForeignScan;
+	routine->InitializeDSMForeignScan = flowdbInitializeDSMForeignScan;
+	routine->ReInitializeDSMForeignScan = flowdbReInitializeDSMForeignScan;
+	routine->InitializeWorkerForeignScan = flowdbInitializeWorkerForeignScan;
+	routine->ShutdownForeignScan = flowdbShutdownForeignScan;
 
 	routine->IsForeignRelUpdatable = flowdbIsForeignRelUpdatable;
 	routine->AddForeignUpdateTargets = flowdbAddForeignUpdateTargets;

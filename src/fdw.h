@@ -521,6 +521,8 @@ typedef struct FlowdbCost
 	double rows;
 	Cost startup;
 	Cost total;
+	Cost disk;	  /* of total: what no worker takes off another */
+	double bytes; /* that are read, of keys and values */
 } FlowdbCost;
 
 /*
@@ -571,6 +573,7 @@ typedef struct FlowdbScanQual
 
 typedef struct FlowdbRanges FlowdbRanges;
 typedef struct FlowdbScanLock FlowdbScanLock; /* execlock.c */
+typedef struct FlowdbSharer FlowdbSharer;	  /* parallel.c */
 
 /* State of one scan node; in ForeignScanState.fdw_state. */
 typedef struct FlowdbScanState
@@ -601,6 +604,7 @@ typedef struct FlowdbScanState
 	const FlowVector *vec;
 	uint32 next;		  /* row of vec to return next */
 	FlowdbScanLock *lock; /* NULL: rows are not locked */
+	FlowdbSharer *sharer; /* NULL: all ranges are ours to read */
 	FlowScanStats stats;  /* of scans closed so far */
 	MemoryContext bounds_cxt;
 	MemoryContextCallback callback;
@@ -618,6 +622,9 @@ extern void flowdbEndForeignScan(ForeignScanState *node);
  * flowdb_scan_init
  *		Fill the zeroed state, but for locking; the scan is opened at the first
  *		vector, and closed at its end or with the current memory context.
+ * flowdb_scan_prepare
+ *		Evaluate the ranges, from the first one on, and fill state->spec but for
+ *		bounds; false: there is nothing to read.
  * flowdb_scan_vector
  *		state->vec has rows from state->next on; the caller moves next on.
  *		False: there is none left.
@@ -626,11 +633,13 @@ extern void flowdbEndForeignScan(ForeignScanState *node);
  */
 extern void flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node,
 							 Relation rel, int eflags);
+extern bool flowdb_scan_prepare(FlowdbScanState *state, ForeignScanState *node);
 extern bool flowdb_scan_vector(FlowdbScanState *state, ForeignScanState *node);
 extern void flowdb_scan_restart(FlowdbScanState *state, ForeignScanState *node);
 extern void flowdb_scan_close(FlowdbScanState *state);
 /* What all scans of this node have read so far. */
 extern void flowdb_scan_stats(FlowdbScanState *state, FlowScanStats *stats);
+extern void flowdb_scan_add_stats(FlowScanStats *sum, const FlowScanStats *s);
 /* The next row into the node's slot; false: there is none. */
 extern bool flowdb_scan_next(ForeignScanState *node);
 
@@ -669,12 +678,15 @@ extern void flowdb_lock_end(FlowdbScanState *state);
  * flowdb_ranges_next
  *		The next range's bounds into spec; false: there is none left.
  *		*pointp: it is one (key, ts).  Keys are good until the next call.
+ * flowdb_ranges_most
+ *		There are no more than about so many.
  */
 extern FlowdbRanges *flowdb_ranges_eval(FlowdbScanState *state,
 										ExprContext *econtext);
 extern void flowdb_ranges_rewind(FlowdbRanges *ranges);
 extern bool flowdb_ranges_next(FlowdbRanges *ranges, FlowScanSpec *spec,
 							   bool *pointp);
+extern double flowdb_ranges_most(const FlowdbRanges *ranges);
 
 /* -------------------------------------------------------- in planmodify.c */
 

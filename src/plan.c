@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 
 #include "agg.h"
+#include "parallel.h"
 #include "rights.h"
 
 void
@@ -43,14 +44,6 @@ flowdbGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 	flowdb_cost_estimate(root, baserel, fr, &fr->quals, &cost);
 	baserel->rows = cost.rows;
 	baserel->fdw_private = fr;
-}
-
-/* The buffer of a transaction is private to its process, and so are scans. */
-bool
-flowdbIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel,
-								RangeTblEntry *rte)
-{
-	return false;
 }
 
 /* ---------------------------------------------------------------- ordering */
@@ -188,10 +181,13 @@ useful_pathkeys(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 
 /* ------------------------------------------------------------------- paths */
 
+/* The same for workers to share, where no other relation takes part. */
 static void
 add_one_path(PlannerInfo *root, RelOptInfo *rel, const FlowdbCost *cost,
 			 List *pathkeys, bool reverse, Relids outer)
 {
+	if (rel->consider_parallel && bms_is_empty(outer))
+		flowdb_add_partial_path(root, rel, cost, pathkeys, reverse);
 	add_path(rel, (Path *) flowdb_create_foreignscan_path(
 					  root, rel, NULL, cost->rows, cost->startup, cost->total,
 					  pathkeys, outer, NULL,

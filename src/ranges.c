@@ -407,3 +407,17 @@ flowdb_ranges_next(FlowdbRanges *r, FlowScanSpec *spec, bool *pointp)
 	}
 	return false;
 }
+
+double
+flowdb_ranges_most(const FlowdbRanges *r)
+{
+	double n = r->row.exists ? r->row.last - r->row.first + 1 : 1;
+
+	for (int column = 0; column < r->table->nkeys; column++)
+	{
+		if (!r->keys[column].has_points)
+			return n;
+		n *= r->keys[column].npoints;
+	}
+	return r->time.has_points ? n * r->time.npoints : n;
+}

@@ -65,6 +65,8 @@ check_rows(FlowBlock *b, const uint8_t *data, size_t size, FlowBuf *value)
 			FlowRec rec = {0};
 
 			flowi_block_rec(b, run, row, &rec);
+			if (flowi_block_seq(b, row, &rec.seq) != FLOW_OK)
+				return sum;
 			FUZZ_CHECK(fuzz_inside(rec.key, rec.key_bytes, data, size));
 			FUZZ_CHECK(fuzz_inside(rec.value, rec.value_bytes, data, size));
 			FUZZ_CHECK(rec.key_bytes <= FLOW_MAX_KEY &&
@@ -91,19 +93,20 @@ check_search(const FlowBlock *b, uint32_t run, uint32_t row)
 {
 	uint32_t key_bytes;
 	const uint8_t *key = flowi_block_key(b, run, &key_bytes);
+	int64_t ts = flowi_block_ts(b, run, row);
 	uint32_t first = row;
 	uint32_t end = row;
 	uint32_t found_run;
 
-	while (first > b->run_row[run] && b->ts[first - 1] == b->ts[row])
+	while (first > b->run_row[run] && flowi_block_ts(b, run, first - 1) == ts)
 		first--;
-	while (end < b->run_row[run + 1] && b->ts[end] == b->ts[row])
+	while (end < b->run_row[run + 1] && flowi_block_ts(b, run, end) == ts)
 		end++;
-	FUZZ_CHECK(flowi_block_find(b, key, key_bytes, b->ts[row], false,
-								&found_run) == first);
+	FUZZ_CHECK(flowi_block_find(b, key, key_bytes, ts, false, &found_run) ==
+			   first);
 	FUZZ_CHECK(found_run == run);
-	FUZZ_CHECK(flowi_block_find(b, key, key_bytes, b->ts[row], true,
-								&found_run) == end);
+	FUZZ_CHECK(flowi_block_find(b, key, key_bytes, ts, true, &found_run) ==
+			   end);
 	FUZZ_CHECK(found_run == (end == b->run_row[run + 1] ? run + 1 : run));
 }
 

@@ -361,6 +361,43 @@ test_byte_encodings(CheckRandom *r)
 	check_passed("encodings of bytes");
 }
 
+/* Values that are longer than what is compressed at a time. */
+static void
+test_long_values(CheckRandom *r)
+{
+	const uint32_t n = 60;
+	const uint32_t most = 40000;
+	Column c = {.col = text, .n = n, .heap = malloc((size_t) n * most)};
+	uint8_t *p = c.heap;
+
+	CHECK(p != NULL);
+	vector_alloc(&c.v, n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t bytes = 127 + (uint32_t) check_below(r, most - 200);
+		uint8_t *at = p;
+
+		*at++ = 0;
+		at = flowi_put_varint(at, bytes);
+		for (uint32_t j = 0; j < bytes; j++)
+			*at++ = (uint8_t) ('a' + (check_below(r, 8) ? 0 : i % 16));
+		c.v.ptr[i] = p;
+		c.v.bytes[i] = (uint32_t) (at - p);
+		p = at;
+	}
+	for (int how = FLOW_COMPRESS_NONE; how <= FLOW_COMPRESS_ZSTD; how++)
+	{
+		size_t bytes;
+
+		writer.how = (FlowCompression) how;
+		bytes = check_encoding(&c, FLOW_CHUNK_PLAIN, -1, r);
+		CHECK((bytes < (size_t) (p - c.heap) / 2) ==
+			  (how != FLOW_COMPRESS_NONE));
+	}
+	column_free(&c);
+	check_passed("long values");
+}
+
 /* NULLs cost their bits, or less where they come in runs. */
 static void
 test_nulls(CheckRandom *r)
@@ -513,6 +550,7 @@ main(int argc, char **argv)
 	test_integer_encodings(&r);
 	test_float_encodings(&r);
 	test_byte_encodings(&r);
+	test_long_values(&r);
 	test_nulls(&r);
 	test_limits(&r);
 	test_damage(&r);

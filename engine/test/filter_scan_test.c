@@ -55,6 +55,7 @@ static Row rows[NKEYS * NTS];
 static uint32_t nrows;
 static CheckRandom *interrupts; /* NULL: none */
 static uint64_t ninterrupts;
+static uint64_t nskipped; /* rows that blocks ruled out */
 
 static bool
 visible(void *arg, FlowTxn *txn)
@@ -305,6 +306,8 @@ check_scan(TestDb *t, CheckRandom *r, const FlowScanSpec *spec)
 	CHECK(stats->rows + stats->rows_filtered <= n);
 	if (spec->limit == 0)
 		CHECK(stats->rows + stats->rows_filtered == n);
+	CHECK(stats->rows_skipped <= stats->rows_filtered);
+	nskipped += stats->rows_skipped;
 	flow_scan_close(scan);
 }
 
@@ -533,7 +536,8 @@ main(int argc, char **argv)
 	test_needle(&r);
 	for (int i = 0; i < rounds; i++)
 		test_round(&r);
-	CHECK(ninterrupts > 100);
+	CHECK(ninterrupts > 100 && nskipped > 10000);
+	printf("# %" PRIu64 " rows skipped\n", nskipped);
 	check_passed("scans with filters against scans without");
 	return 0;
 }

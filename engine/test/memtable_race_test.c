@@ -375,9 +375,10 @@ walk_txns(Race *race)
 	CHECK(n >= 2 * before && n % 2 == 0);
 }
 
-/* From random places on, a few steps. */
+/* From random places on, near what is written now every other time; a few
+ * steps. */
 static void
-seek(FlowIter *it, bool reverse, CheckRandom *r)
+seek(Race *race, FlowIter *it, bool reverse, CheckRandom *r)
 {
 	uint8_t key[8];
 	FlowSeek to = {.key = key,
@@ -386,6 +387,8 @@ seek(FlowIter *it, bool reverse, CheckRandom *r)
 	int steps = 0;
 	FlowStatus st;
 
+	if (check_below(r, 2))
+		to.ts = run_ts(linked(race), (uint32_t) check_below(r, 3 * RUN)) - 1;
 	to.key_bytes = put_key((uint32_t) check_below(r, MAX_SERIES + 5), key);
 	for (st = it->seek(it, &to); st == FLOW_OK && steps < 20;
 		 st = it->next(it), steps++)
@@ -440,9 +443,9 @@ read_main(void *arg)
 		walk(race, it, reverse);
 		walk_tombs(race);
 		walk_txns(race);
-		for (int i = 0; i < 100; i++)
+		for (int i = 0; i < 300; i++)
 		{
-			seek(it, reverse, &r);
+			seek(race, it, reverse, &r);
 			find(race, it, &r);
 		}
 		it->free(it);

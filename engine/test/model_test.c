@@ -57,9 +57,20 @@ random_spec(uint32_t store, Reader *r)
 						 .visible_arg = r,
 						 .reverse = below(2),
 						 .keys_only = below(8) == 0};
+	static const uint32_t wanted[][NCOLUMNS] = {{0, 1, 2, 3, 4}, {0}, {1, 4},
+												{2, 3},			 {3}, {4}};
+	static const uint32_t nwanted[] = {NCOLUMNS, 1, 2, 2, 1, 1};
 	uint32_t key;
 	static uint8_t scratch[400];
 
+	if (columns && below(2))
+	{
+		uint64_t which = below(6);
+
+		spec.shape = &model_shape;
+		spec.columns = wanted[which];
+		spec.ncolumns = nwanted[which];
+	}
 	switch (below(4))
 	{
 		case 0:
@@ -194,7 +205,7 @@ op_scan(void)
 		for (uint32_t i = 0; i < vec->nrows; i++, at++)
 		{
 			CHECK(at < n);
-			check_row(vec, i, cells[at], nos[at], 0, spec.keys_only);
+			check_row(vec, i, cells[at], nos[at], 0, &spec);
 		}
 	}
 	CHECK_STATUS(st, FLOW_END);
@@ -238,8 +249,7 @@ op_get(void)
 	if (v)
 	{
 		CHECK(vec->nrows == 1);
-		check_row(vec, 0, key * NTS + ts, v->number, v->expire_at,
-				  spec.keys_only);
+		check_row(vec, 0, key * NTS + ts, v->number, v->expire_at, &spec);
 		flow_scan_close(scan);
 	}
 	done.gets++;
@@ -280,8 +290,7 @@ op_long_scan(void)
 	for (uint32_t i = 0; i < vec->nrows; i++, l->at++)
 	{
 		CHECK(l->at < l->n);
-		check_row(vec, i, l->expect[l->at], l->numbers[l->at], 0,
-				  l->spec.keys_only);
+		check_row(vec, i, l->expect[l->at], l->numbers[l->at], 0, &l->spec);
 	}
 }
 
@@ -397,7 +406,8 @@ op_patch(void)
 	CHECK(st == (old ? FLOW_OK : FLOW_NOTFOUND));
 	if (old == NULL)
 		return;
-	check_row(vec, 0, key * NTS + ts, v.number, v.expire_at, false);
+	check_row(vec, 0, key * NTS + ts, v.number, v.expire_at,
+			  &(FlowScanSpec){0});
 	flow_scan_close(scan);
 	add_version(0, key, ts, v);
 	done.patches++;
@@ -761,8 +771,9 @@ begin(void)
 	t.env->expire_horizon = model_horizon;
 	t.env->poll = poll_env;
 	flow_env_posix_set_outcome(t.env, outcome, NULL);
-	store_id[0] = test_store(&t, "mixed");
-	store_id[1] = test_store(&t, "transactional");
+	t.env->store_shape = model_store_shape;
+	CHECK_OK(flow_store_define(t.db, "mixed", "rows", 4, &store_id[0]));
+	CHECK_OK(flow_store_define(t.db, "transactional", "rows", 4, &store_id[1]));
 }
 
 static void
@@ -816,6 +827,7 @@ main(int argc, char **argv)
 		make_keys();
 		start_over();
 		file_log = rounds % 2;
+		columns = rounds / 2 % 2 == 0;
 		begin();
 		for (int i = 0; i < 20000 && (i % 64 || time(NULL) < end); i++)
 			step();

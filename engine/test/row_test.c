@@ -6,7 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include "../env_posix.h"
-#include "columns.h"
+#include "shapes.h"
 
 #define REGION_BYTES (4u << 20)
 

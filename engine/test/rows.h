@@ -33,7 +33,7 @@ typedef struct RowsSpec
 	/* values are rows of that shape, as FORMAT.md has them; NULL: any bytes */
 	const FlowShape *shape;
 	uint32_t narrow_percent; /* of them, that lack columns at the end */
-	uint32_t odd_percent;	 /* of all values, that are any bytes all the same */
+	uint32_t odd_percent; /* of all values, that are any bytes all the same */
 } RowsSpec;
 
 static inline int
@@ -88,8 +88,8 @@ rows_make_shape(FlowShape *shape, FlowColumn *col, CheckRandom *r)
 {
 	static const uint32_t widths[] = {8, 4, 2, 1};
 
-	shape->ncolumns = (uint32_t) check_below(
-		r, check_below(r, 4) ? 6 : ROWS_MAX_COLUMNS + 1);
+	shape->ncolumns =
+		(uint32_t) check_below(r, check_below(r, 4) ? 6 : ROWS_MAX_COLUMNS + 1);
 	shape->columns = col;
 	for (uint32_t i = 0; i < shape->ncolumns; i++)
 	{

@@ -9,7 +9,7 @@
  *	 scan_columns_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
-#include "columns.h"
+#include "shapes.h"
 #include "dbtest.h"
 
 #define NKEYS 4

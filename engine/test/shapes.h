@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
- * columns.h
+ * shapes.h
  *	  Rows of columns made up, written and read the simple way: what the
  *	  tests hold row.c, and scans of columns, against.
  *-------------------------------------------------------------------------
  */
-#ifndef FLOW_TEST_COLUMNS_H
-#define FLOW_TEST_COLUMNS_H
+#ifndef FLOW_TEST_SHAPES_H
+#define FLOW_TEST_SHAPES_H
 
 #include <string.h>
 
@@ -372,4 +372,4 @@ columns_vectors_free(ColumnsVectors *vs)
 	}
 }
 
-#endif /* FLOW_TEST_COLUMNS_H */
+#endif /* FLOW_TEST_SHAPES_H */
