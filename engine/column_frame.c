@@ -281,14 +281,15 @@ plan_line(Plan *p, const int64_t *x, uint32_t k, unsigned width, int64_t *off,
 	return true;
 }
 
-/* The cheaper of numbers and their differences, of which there is one less. */
+/* Patches where they may tell which of numbers and their differences is
+ * cheaper: are the differences? */
 static bool
 differences_pay(Plan *values, const int64_t *x, Plan *diffs,
 				const int64_t *diff, uint32_t k)
 {
 	if (diffs->least < values->least)
 	{
-		plan_patches(diffs, diff, k - 1);
+		plan_patches(diffs, diff, k);
 		if (values->least <= diffs->cost)
 			plan_patches(values, x, k);
 	}
@@ -296,7 +297,7 @@ differences_pay(Plan *values, const int64_t *x, Plan *diffs,
 	{
 		plan_patches(values, x, k);
 		if (diffs->least < values->cost)
-			plan_patches(diffs, diff, k - 1);
+			plan_patches(diffs, diff, k);
 	}
 	return diffs->cost < values->cost;
 }
@@ -317,10 +318,11 @@ choose(const int64_t *x, uint32_t k, int64_t *diff, int64_t *off, Plan *best,
 		return x;
 	for (uint32_t i = 1; i < k; i++)
 		diff[i] = (int64_t) ((uint64_t) x[i] - (uint64_t) x[i - 1]);
-	plan_all(&other, diff + 1, k - 1);
-	if (differences_pay(best, x, &other, diff + 1, k))
+	diff[0] = diff[1]; /* none: the first number is the base */
+	plan_all(&other, diff, k);
+	if (differences_pay(best, x, &other, diff, k))
 	{
-		diff[0] = other.lo; /* the first number is the base */
+		diff[0] = other.lo;
 		*best = other;
 		*f = (Frame){(uint64_t) x[0], (uint64_t) other.lo, 0, true};
 		pack = diff;
@@ -328,7 +330,7 @@ choose(const int64_t *x, uint32_t k, int64_t *diff, int64_t *off, Plan *best,
 	else
 		f->base = (uint64_t) best->lo;
 	if (best->width > 0 && plan_line(&other, x, k, best->width, off, &step) &&
-		other.cost <= best->cost)
+		other.cost + (pack == x) <= best->cost) /* rather than sums if equal */
 	{
 		*best = other;
 		*f = (Frame){(uint64_t) other.lo, step, 0, false};

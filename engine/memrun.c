@@ -21,12 +21,17 @@
 FlowMemChunk *
 flowi_memrun_tail(const FlowMemSeries *s)
 {
+	uint32_t count = atomic_load_explicit(&s->count, memory_order_relaxed);
+	uint32_t last;
 	FlowMemChunk *chunk;
 
 	if (s->staged <= 1)
 		return NULL;
 	chunk = atomic_load_explicit(&s->tail, memory_order_relaxed);
-	while (s->staged > flowi_memchunk_end(chunk))
+	last = flowi_memchunk_base(s->staged - 1);
+	if (count > 1 && flowi_memchunk_base(count - 1) == last)
+		return chunk; /* mostly: without a look at it */
+	while (chunk->base < last)
 		chunk = chunk->next;
 	return chunk;
 }
@@ -70,14 +75,15 @@ flowi_memrun_append(FlowEnv *env, FlowMemtable *mt, FlowMemSeries *s,
 {
 	FlowMemChunk *chunk = *tailp;
 
-	if (chunk == NULL || s->staged == flowi_memchunk_end(chunk))
+	if (chunk == NULL || s->staged == flowi_memchunk_base(s->staged))
 	{
 		chunk = add_chunk(env, mt, s, chunk);
 		if (chunk == NULL)
 			return false;
 		*tailp = chunk;
 	}
-	chunk->rows[s->staged++ - chunk->base] = *row;
+	chunk->rows[s->staged - flowi_memchunk_base(s->staged)] = *row;
+	s->staged++;
 	return true;
 }
 

@@ -66,6 +66,15 @@ flowi_memchunk_end(const FlowMemChunk *chunk)
 	return chunk->base + flowi_memchunk_rows(chunk->no);
 }
 
+/* The base of the chunk with row at > 0, without looking at it. */
+static inline uint32_t
+flowi_memchunk_base(uint32_t at)
+{
+	if (at < FLOW_CHUNK_ROWS - 1)
+		return (1u << (31 - __builtin_clz(at + 1))) - 1;
+	return (at + 1) / FLOW_CHUNK_ROWS * FLOW_CHUNK_ROWS - 1;
+}
+
 /* A late row. */
 typedef struct FlowMemLate FlowMemLate;
 struct FlowMemLate
@@ -247,7 +256,7 @@ extern uint32_t flowi_memrun_last(const FlowMemSeries *s, uint32_t count,
 static inline const FlowMemRow *
 flowi_memrun_row(const FlowMemSeries *s, const FlowMemChunk *chunk, uint32_t at)
 {
-	return chunk ? &chunk->rows[at - chunk->base] : &s->first;
+	return chunk ? &chunk->rows[at - flowi_memchunk_base(at)] : &s->first;
 }
 
 /* -------------------------------------------------- memlate.c: late rows */

@@ -24,6 +24,7 @@
 #define COLUMNS_TIMES 16u
 #define COLUMNS_MAX_BYTES (1u << 20) /* or block_bytes, if that is more */
 #define COLUMNS_ROWS 4096u
+#define COLUMNS_RUNS 512u /* a lookup looks at all keys once */
 
 /* So much is synced at a time, and not all at the end: the last sync, in
  * which nobody can interrupt, then takes no longer than any other. */
@@ -400,7 +401,8 @@ block_full(const FlowSstWriter *w, const FlowRec *rec, bool new_key)
 
 	if (!b->conforms)
 		return bytes > w->spec.block_bytes;
-	return bytes > w->columns_bytes || b->nrows >= COLUMNS_ROWS;
+	return bytes > w->columns_bytes || b->nrows >= COLUMNS_ROWS ||
+		   (new_key && b->nruns >= COLUMNS_RUNS);
 }
 
 FlowStatus

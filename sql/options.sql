@@ -77,12 +77,12 @@ CREATE FOREIGN TABLE b (key text COLLATE "C", ts bigint, v text) SERVER o OPTION
 ALTER SERVER o OPTIONS (ADD auto_background 'off', ADD flush_compression 'none');
 CREATE FUNCTION next_file(k text) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO b SELECT k, i, repeat('x', 100) FROM generate_series(1, 1000) i;
+  INSERT INTO b SELECT k, i, lpad(i::text, 100, 'x') FROM generate_series(1, 1000) i;
   RETURN NULL;
 END $$;
 CREATE FUNCTION newest() RETURNS text LANGUAGE sql AS $$
-  SELECT CASE WHEN file_bytes < 50000 THEN 'compressed' WHEN file_bytes < 110000 THEN 'blocks of 16 kB'
-    WHEN file_bytes < 120000 THEN 'blocks of 2 kB' ELSE 'blocks of 1 kB' END
+  SELECT CASE WHEN file_bytes < 50000 THEN 'compressed' WHEN file_bytes < 101800 THEN 'blocks of 16 kB'
+    WHEN file_bytes < 102500 THEN 'blocks of 2 kB' ELSE 'blocks of 1 kB' END
   FROM flowdb_sstables WHERE server = 'o' ORDER BY id DESC LIMIT 1 $$;
 SELECT next_file('k');
 SELECT flowdb_flush('o');

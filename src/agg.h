@@ -123,12 +123,14 @@ typedef struct FlowdbBucket
 	int64 span_first;
 	int64 span_last;
 	int64 offset_us;
+	int64 limit; /* up to which bucket follows bucket by whole strides */
 
 	/* of the present bucket; first > last: there is none */
 	int64 first; /* its rows have times from first to last */
 	int64 last;
 	int64 value;
-	bool null; /* value is NULL, as an argument is */
+	bool null;	/* value is NULL, as an argument is */
+	bool whole; /* the next one begins right behind it, if within limit */
 } FlowdbBucket;
 
 /*
@@ -167,7 +169,8 @@ typedef struct FlowdbAggGroup
 	const uint8 *part;			   /* the columns of it that are grouped by */
 	uint32 key_len;
 	uint32 part_len;
-	uint32 hash;
+	uint32 part_hash;
+	uint32 hash; /* of part and bucket */
 	bool bucket_null;
 	int64 bucket;
 	FlowAgg aggs[FLEXIBLE_ARRAY_MEMBER];
@@ -190,19 +193,17 @@ typedef struct FlowdbAggGroups
  * flowdb_groups_init
  *		ops: one an aggregate, borrowed.
  * flowdb_groups_find
- *		The group with the part, bucket and hash of probe, made with its key
- *		when there is none; it is the current one then.
+ *		The group with the part, its hash and the bucket of probe, made with
+ *		its key when there is none; it is the current one then.
  * flowdb_groups_same
  *		Is that the current one already?
- * flowdb_groups_hash
- *		Of the bytes that are grouped by; probe->hash is this and the bucket.
  * flowdb_groups_forget
  *		All of them.
  */
 extern void flowdb_groups_init(FlowdbAggGroups *g, int naggs,
 							   const FlowAggOp *ops);
 extern FlowdbAggGroup *flowdb_groups_find(FlowdbAggGroups *g,
-										  const FlowdbAggGroup *probe);
+										  FlowdbAggGroup *probe);
 extern bool flowdb_groups_same(const FlowdbAggGroups *g,
 							   const FlowdbAggGroup *probe);
 extern void flowdb_groups_forget(FlowdbAggGroups *g);

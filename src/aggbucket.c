@@ -25,6 +25,8 @@
 #include "agg.h"
 #include "timebucket.h"
 
+#define FAR_TIME (PG_INT64_MAX / 2) /* from any epoch */
+
 #define HOURS(n) ((n) *USECS_PER_HOUR)
 #define DAYS(n) ((n) *USECS_PER_DAY)
 
@@ -139,6 +141,7 @@ flowdb_bucket_restart(FlowdbBucket *b)
 	b->resolved = false;
 	b->span_first = b->first = PG_INT64_MAX;
 	b->span_last = b->last = PG_INT64_MIN;
+	b->whole = false;
 }
 
 static void
@@ -217,6 +220,7 @@ resolve(FlowdbBucket *b, ExprContext *econtext)
 		resolve_stride(b);
 	MemoryContextSwitchTo(old);
 	b->null = null;
+	b->limit = FAR_TIME;
 	b->resolved = true;
 }
 
@@ -247,6 +251,7 @@ set_bucket(FlowdbBucket *b, int64 value, int64 first, int64 last)
 {
 	int64 shift = b->type == FLOWDB_TIME_BIGINT ? 0 : FLOWDB_EPOCH_DIFF_US;
 
+	b->whole = false;
 	b->value = value;
 	b->first = first + shift; /* a timestamp is far from the least number */
 	/* the greatest is infinity */
@@ -268,10 +273,7 @@ end_of(int64 start, int64 length)
 static bool
 find_span(FlowdbBucket *b, int64 t)
 {
-	pg_time_t at =
-		(pg_time_t) ((t - (t % USECS_PER_SEC + USECS_PER_SEC) % USECS_PER_SEC) /
-						 USECS_PER_SEC +
-					 FLOWDB_EPOCH_DIFF_US / USECS_PER_SEC);
+	pg_time_t at;
 	pg_time_t boundary;
 	long offset;
 	long next_offset;
@@ -283,6 +285,9 @@ find_span(FlowdbBucket *b, int64 t)
 	if (t >= b->span_first && t <= b->span_last)
 		return true;
 	b->span_first = PG_INT64_MAX;
+	if (!flowdb_bucket_floor(t, USECS_PER_SEC, 0, &end))
+		return false;
+	at = (pg_time_t) ((end + FLOWDB_EPOCH_DIFF_US) / USECS_PER_SEC);
 	found = pg_next_dst_boundary(&at, &offset, &dst, &boundary, &next_offset,
 								 &next_dst, session_timezone);
 	if (found < 0)
@@ -292,6 +297,7 @@ find_span(FlowdbBucket *b, int64 t)
 	if (found > 0 &&
 		!pg_mul_s64_overflow((int64) boundary, USECS_PER_SEC, &end))
 		b->span_last = end - FLOWDB_EPOCH_DIFF_US - 1;
+	b->limit = Min(b->span_last, FAR_TIME) + FLOWDB_EPOCH_DIFF_US;
 	b->offset_us = (int64) offset * USECS_PER_SEC;
 	return true;
 }
@@ -341,6 +347,7 @@ find_fixed(FlowdbBucket *b, int64 t)
 							? errmsg("date out of range")
 							: errmsg("timestamp out of range")));
 	set_bucket(b, start, start, end_of(start, b->stride));
+	b->whole = b->last > -FAR_TIME && b->last < FAR_TIME;
 }
 
 /* By the clock on the wall, while it is not changed. */
@@ -366,6 +373,7 @@ find_local(FlowdbBucket *b, int64 t)
 	}
 	set_bucket(b, start, Max(start, b->span_first),
 			   Min(end_of(start, b->stride), b->span_last));
+	b->whole = b->last > -FAR_TIME && b->last < FAR_TIME;
 }
 
 /* An infinite time: alone in its bucket. */
@@ -376,6 +384,7 @@ find_infinite(FlowdbBucket *b, int64 ts)
 
 	if (b->rule != FLOWDB_RULE_RAW && b->kind != FLOWDB_BUCKET_STRIDE)
 		t = call(b, t);
+	b->whole = false;
 	b->value = t;
 	b->first = b->last = ts;
 }
@@ -387,8 +396,7 @@ find_infinite(FlowdbBucket *b, int64 ts)
 static bool
 find_next(FlowdbBucket *b, int64 ts)
 {
-	if (b->last <= PG_INT64_MIN / 2 || b->last >= PG_INT64_MAX / 2 ||
-		b->stride >= PG_INT64_MAX / 4 || ts <= b->last ||
+	if (!b->whole || b->last > b->limit - b->stride || ts <= b->last ||
 		ts > b->last + b->stride ||
 		(b->kind == FLOWDB_BUCKET_BIN && b->value < b->origin))
 		return false;
@@ -405,7 +413,8 @@ flowdb_bucket_find(FlowdbBucket *b, ExprContext *econtext, int64 ts)
 
 	if (!b->resolved)
 		resolve(b, econtext);
-	if (b->rule == FLOWDB_RULE_FIXED && find_next(b, ts))
+	if ((b->rule == FLOWDB_RULE_FIXED || b->rule == FLOWDB_RULE_LOCAL) &&
+		find_next(b, ts))
 		return;
 	if (b->rule == FLOWDB_RULE_NULL)
 	{

@@ -81,7 +81,6 @@ typedef struct Grouping
 	uint32 run_end; /* row of the vector where another key begins */
 	FlowdbAggGroup probe;
 	StringInfoData part;
-	uint32 part_hash;
 } Grouping;
 
 /* ------------------------------------------------------------------- begin */
@@ -268,7 +267,7 @@ set_part(Grouping *state, const uint32 *ends)
 		state->probe.part = (const uint8 *) state->part.data;
 		state->probe.part_len = (uint32) state->part.len;
 	}
-	state->part_hash =
+	state->probe.part_hash =
 		hash_bytes(state->probe.part, (int) state->probe.part_len);
 }
 
@@ -431,9 +430,6 @@ find_slice(Grouping *state, ForeignScanState *node, const FlowVector *vec,
 		probe->bucket = bucket->value;
 		probe->bucket_null = bucket->null;
 	}
-	probe->hash = hash_combine(
-		state->part_hash,
-		murmurhash32((uint32) probe->bucket ^ (uint32) (probe->bucket >> 32)));
 	if (state->flush == AGG_AT_GROUP && state->groups.n > 0 &&
 		!flowdb_groups_same(&state->groups, probe))
 		return NULL;

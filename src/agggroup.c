@@ -27,7 +27,7 @@ same_group(const FlowdbAggGroup *a, const FlowdbAggGroup *b)
 {
 	return a->bucket == b->bucket && a->bucket_null == b->bucket_null &&
 		   a->part_len == b->part_len &&
-		   memcmp(a->part, b->part, a->part_len) == 0;
+		   (a->part_len == 0 || memcmp(a->part, b->part, a->part_len) == 0);
 }
 
 #define SH_PREFIX groups
@@ -114,12 +114,16 @@ begin_table(FlowdbAggGroups *g)
 	entry->group = g->first;
 }
 
+/* Only here are hashes needed. */
 static FlowdbAggGroup *
-look_up(FlowdbAggGroups *g, const FlowdbAggGroup *probe)
+look_up(FlowdbAggGroups *g, FlowdbAggGroup *probe)
 {
 	GroupEntry *entry;
 	bool found;
 
+	probe->hash = hash_combine(
+		probe->part_hash,
+		murmurhash32((uint32) probe->bucket ^ (uint32) (probe->bucket >> 32)));
 	if (!g->first)
 		return add_group(g, probe);
 	if (!g->table)
@@ -131,7 +135,7 @@ look_up(FlowdbAggGroups *g, const FlowdbAggGroup *probe)
 }
 
 FlowdbAggGroup *
-flowdb_groups_find(FlowdbAggGroups *g, const FlowdbAggGroup *probe)
+flowdb_groups_find(FlowdbAggGroups *g, FlowdbAggGroup *probe)
 {
 	FlowdbAggGroup *group = g->current;
 

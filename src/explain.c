@@ -107,6 +107,9 @@ flowdb_explain_stats(ForeignScanState *node, FlowdbScanState *state,
 {
 	FlowScanStats s;
 
+	/* workers that do not share a scan tell nobody what they have read */
+	if (!state->started && node->ss.ps.worker_instrument)
+		return;
 	flowdb_scan_stats(state, &s);
 	if (state->nfilters > 0)
 		explain_removed(s.rows_filtered, node->ss.ps.instrument, es);

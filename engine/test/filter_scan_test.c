@@ -11,7 +11,7 @@
  *	 filter_scan_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
-#include "columns.h"
+#include "shapes.h"
 #include "dbtest.h"
 #include "filters.h"
 

@@ -14,25 +14,6 @@ static FlowEnv *env;
 
 /* ------------------------------------------------------------ split, join */
 
-/* Is the row what a writer writes?  Read it, and write it again. */
-static bool
-is_canonical(const FlowShape *shape, const uint8_t *row, size_t bytes)
-{
-	static uint8_t again[COLUMNS_ROW_MAX + 256];
-	ColumnsValue values[COLUMNS_MAX];
-	const uint8_t *p;
-	ColumnsRow r;
-	size_t len;
-
-	if (!columns_get_head(row, bytes, &r) || r.n > shape->ncolumns)
-		return false;
-	for (uint32_t c = 0; c < r.n; c++)
-		if (!columns_get(shape, row, bytes, c, &values[c], &p, &len))
-			return false;
-	return columns_put_row(shape, values, r.n, again) == bytes &&
-		   memcmp(row, again, bytes) == 0;
-}
-
 /* Split agrees, and what it gives makes the same row. */
 static bool
 check_split(const FlowShape *shape, const uint8_t *row, size_t bytes)
@@ -42,7 +23,7 @@ check_split(const FlowShape *shape, const uint8_t *row, size_t bytes)
 	bool ok = flowi_row_split(shape, row, bytes, values, &n);
 	FlowBuf buf;
 
-	CHECK(ok == is_canonical(shape, row, bytes));
+	CHECK(ok == columns_is_canonical(shape, row, bytes));
 	if (!ok)
 		return false;
 	flowi_buf_init(&buf, env);
@@ -432,7 +413,7 @@ test_round(CheckRandom *r)
 			n = (uint32_t) check_below(r, ncolumns + 1);
 		}
 		bytes = columns_random_row(r, &s.shape, n, null, base + off[i]);
-		CHECK(is_canonical(&s.shape, base + off[i], bytes));
+		CHECK(columns_is_canonical(&s.shape, base + off[i], bytes));
 		if (damage && check_below(r, ROWS / 2) == 0)
 			bytes = mutate(r, base + off[i], bytes);
 		copy = malloc(bytes ? bytes : 1);

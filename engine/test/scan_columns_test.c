@@ -480,6 +480,125 @@ test_bytes(void)
 	check_passed("calls end by bytes");
 }
 
+/* ---------------------------------------------------------- out of memory */
+
+/* Vectors that grow, and values to copy: a failed allocation ends the scan,
+ * and nothing is lost. */
+static void
+test_nomem(CheckRandom *r)
+{
+	static uint32_t columns[] = {0, 1, 2};
+	TestDb t;
+	FlowTxBuf *buf;
+	FlowScanSpec spec = {.now = INT64_MIN, .columns = columns, .ncolumns = 3};
+	uint64_t failed = 0;
+	bool done = false;
+
+	columns_random_shape(r, 3, false, &shape);
+	spec.shape = &shape.shape;
+	test_open(&t, (size_t) 16 << 20, (uint64_t) 1 << 20);
+	spec.store_id = test_store(&t, "s");
+	CHECK_OK(flow_txbuf_create(t.env, &buf));
+	for (int i = 0; i < 12; i++)
+	{
+		add_stretch(r, buf, spec.store_id, 0);
+		push(&t, buf);
+		if (i == 6)
+			CHECK_OK(flow_flush(t.db, NULL));
+	}
+	flow_txbuf_free(buf);
+	for (uint64_t nth = 1; !done; nth++)
+	{
+		const FlowVector *vec;
+		FlowScan *scan = NULL;
+		FlowDb *db = NULL;
+		uint32_t want = 4;
+		FlowStatus st;
+
+		flow_env_posix_fail(t.env, FLOW_POSIX_ALLOC, nth, 1, 0);
+		st = flow_attach(t.env, t.sh, t.dir, &db);
+		if (st == FLOW_OK)
+			st = flow_scan_open(db, &spec, &scan);
+		for (; st == FLOW_OK; want *= 4)
+			st = flow_scan_next(scan, want, &vec);
+		flow_env_posix_fail(t.env, FLOW_POSIX_ALLOC, 1, 0, 0);
+		done = st == FLOW_END;
+		CHECK(done || st == FLOW_NOMEM);
+		if (scan && !done)
+			CHECK_STATUS(flow_scan_next(scan, 1, &vec), FLOW_NOMEM);
+		flow_scan_close(scan);
+		if (db && !done)
+			check_scan(&(TestDb){.env = t.env, .db = db}, r, &spec);
+		flow_detach(db);
+		failed += !done;
+	}
+	printf("# %" PRIu64 " failed allocations\n", failed);
+	CHECK(failed > 10);
+	test_close(&t);
+	check_passed("out of memory");
+}
+
+/* ------------------------------------------------------------------ shapes */
+
+/* A host whose blobs are a kind and a length a column; "x": out of memory,
+ * "n": no shape. */
+static FlowStatus
+host_shape(FlowEnv *e, const void *blob, size_t bytes, FlowShape *s)
+{
+	const uint8_t *p = blob;
+	FlowColumn *columns;
+
+	CHECK(bytes > 0);
+	if (bytes == 1)
+		return p[0] == 'x' ? FLOW_NOMEM : FLOW_NOTFOUND;
+	columns = e->alloc(e, bytes / 2 * sizeof(*columns));
+	CHECK(columns != NULL);
+	for (size_t i = 0; i < bytes / 2; i++)
+		columns[i] = (FlowColumn){.kind = (FlowColumnKind) p[2 * i],
+								  .bytes = p[2 * i + 1]};
+	*s = (FlowShape){(uint32_t) (bytes / 2), columns};
+	return FLOW_OK;
+}
+
+static void
+test_shapes(void)
+{
+	static const struct
+	{
+		const char *blob;
+		size_t bytes;
+		FlowStatus st;
+		uint32_t n;
+	} cases[] = {{"", 0, FLOW_OK, 0},		   {"n", 1, FLOW_OK, 0},
+				 {"x", 1, FLOW_NOMEM, 0},	   {"\1\10", 2, FLOW_OK, 1},
+				 {"\1\10\4\0", 4, FLOW_OK, 2}, {"\1\10\4\1", 4, FLOW_OK, 0},
+				 {"\2\2", 2, FLOW_OK, 0},	   {"\7\0", 2, FLOW_OK, 0}};
+	TestDb t;
+	FlowShape s;
+	uint32_t id;
+
+	test_open(&t, (size_t) 16 << 20, (uint64_t) 1 << 20);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+	{
+		t.env->store_shape = NULL;
+		CHECK_OK(
+			flow_store_define(t.db, "s", cases[i].blob, cases[i].bytes, &id));
+		CHECK_OK(flowi_store_shape(t.db, id, &s));
+		CHECK(s.ncolumns == 0 && s.columns == NULL);
+		t.env->store_shape = host_shape;
+		CHECK_STATUS(flowi_store_shape(t.db, id, &s), cases[i].st);
+		CHECK(s.ncolumns == cases[i].n && !s.columns == !s.ncolumns);
+		for (uint32_t c = 0; c < s.ncolumns; c++)
+			CHECK(s.columns[c].kind == (FlowColumnKind) cases[i].blob[2 * c]);
+		flowi_shape_free(t.env, &s);
+		CHECK_OK(flowi_store_shape(t.db, id + 1, &s));
+		CHECK(s.ncolumns == 0 && s.columns == NULL);
+		t.env->store_shape = NULL;
+	}
+	test_close(&t);
+	check_passed("shapes of stores");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -489,6 +608,8 @@ main(int argc, char **argv)
 	test_bad_rows();
 	test_rules();
 	test_bytes();
+	test_nomem(&r);
+	test_shapes();
 	for (int i = 0; i < rounds; i++)
 		test_round(&r);
 	check_passed("columns against values");

@@ -209,6 +209,25 @@ columns_get(const FlowShape *shape, const uint8_t *row, size_t bytes,
 	return true;
 }
 
+/* Is the row what a writer writes?  Read it, and write it again. */
+static inline bool
+columns_is_canonical(const FlowShape *shape, const uint8_t *row, size_t bytes)
+{
+	static uint8_t again[COLUMNS_ROW_MAX + 256];
+	ColumnsValue values[COLUMNS_MAX];
+	const uint8_t *p;
+	ColumnsRow r;
+	size_t len;
+
+	if (!columns_get_head(row, bytes, &r) || r.n > shape->ncolumns)
+		return false;
+	for (uint32_t c = 0; c < r.n; c++)
+		if (!columns_get(shape, row, bytes, c, &values[c], &p, &len))
+			return false;
+	return columns_put_row(shape, values, r.n, again) == bytes &&
+		   memcmp(row, again, bytes) == 0;
+}
+
 /* Does number at of v have what the row has in the column? */
 static inline void
 columns_check(const FlowShape *shape, const uint8_t *row, size_t bytes,
