@@ -127,6 +127,14 @@ follow(_Atomic(FlowMemSeries *) *link)
 	return atomic_load_explicit(link, memory_order_acquire);
 }
 
+_Atomic(FlowMemSeries *) *
+flowi_memdir_bucket(FlowMemtable *mt, uint32_t hash)
+{
+	return bucket_of(
+		&mt->dir, hash,
+		atomic_load_explicit(&mt->dir.nbuckets, memory_order_relaxed));
+}
+
 FlowMemSeries *
 flowi_memdir_find(FlowMemtable *mt, uint32_t hash, uint32_t store_id,
 				  const uint8_t *key, uint32_t key_bytes)

@@ -89,6 +89,7 @@ typedef struct Stage
 	bool known;			/* it is linked; else one of this batch */
 	bool touched;		/* it has staged rows */
 
+	FlowMemAhead ahead;
 	FlowTxn *new_step; /* in which new_series was moved last; or NULL */
 	FlowSplice new_series;
 } Stage;
@@ -192,13 +193,12 @@ stage_series(Stage *g, uint32_t hash)
 
 /* Set the series of the operation's key; NULL: there is none yet. */
 static void
-find_series(Stage *g, uint32_t *hashp)
+find_series(Stage *g, uint32_t hash)
 {
 	const FlowBatchCursor *c = g->c;
-	FlowMemSeries *s;
+	FlowMemSeries *s =
+		flowi_memdir_find(g->mt, hash, c->store_id, c->key, c->key_bytes);
 
-	*hashp = flowi_memdir_hash(g->mt, c->store_id, c->key, c->key_bytes);
-	s = flowi_memdir_find(g->mt, *hashp, c->store_id, c->key, c->key_bytes);
 	g->known = s != NULL;
 	if (s == NULL)
 	{
@@ -227,12 +227,14 @@ stage_row(Stage *g)
 	FlowMemRow row = {c->ts, g->txn, NULL};
 	size_t bytes = data_bytes(c);
 	uint32_t hash;
+	bool hashed = flowi_memahead_next(&g->ahead, g->mt->staged_rows++, &hash);
 
-	g->mt->staged_rows++;
 	if (g->series == NULL ||
 		!flowi_memseries_is(g->series, c->store_id, c->key, c->key_bytes))
 	{
-		find_series(g, &hash);
+		if (!hashed)
+			hash = flowi_memdir_hash(g->mt, c->store_id, c->key, c->key_bytes);
+		find_series(g, hash);
 		if (g->series == NULL)
 			return stage_series(g, hash);
 	}
@@ -263,13 +265,19 @@ stage_ops(FlowEnv *env, FlowMemtable *mt, const FlowBatchHeader *hdr,
 		  const uint8_t *payload)
 {
 	FlowBatchCursor c;
-	Stage g = {.env = env, .mt = mt, .c = &c};
+	Stage g;
 	FlowStatus st;
 
 	mt->staged_txns = stage_txns(env, mt, hdr);
 	if (mt->staged_txns == NULL)
 		return flowi_fail(FLOW_BUSY, "write buffers are full");
 	flowi_batch_cursor_init(&c, hdr, payload);
+	g.env = env;
+	g.mt = mt;
+	g.c = &c;
+	g.series = NULL;
+	g.new_step = NULL;
+	flowi_memahead_init(&g.ahead, mt, hdr, payload);
 	while ((st = flowi_batch_cursor_next(&c)) == FLOW_OK)
 	{
 		g.txn = &mt->staged_txns->txns[c.step];

@@ -172,6 +172,7 @@ flowi_memplace_of(const FlowMemSeries *s)
  * flowi_memdir_init: false: no room.
  * flowi_memdir_hash, flowi_memdir_find
  *		The series with that key, NULL: there is none.  Anybody.
+ * flowi_memdir_bucket: where the chain of a hash begins.  The writer.
  * flowi_memdir_seek, flowi_memdir_back
  *		Set the splice for place and return the series behind it, or move it
  *		back to place, which is before its prev[0].  Anybody.
@@ -183,6 +184,8 @@ extern uint32_t flowi_memdir_hash(const FlowMemtable *mt, uint32_t store_id,
 extern FlowMemSeries *flowi_memdir_find(FlowMemtable *mt, uint32_t hash,
 										uint32_t store_id, const uint8_t *key,
 										uint32_t key_bytes);
+extern _Atomic(FlowMemSeries *) *flowi_memdir_bucket(FlowMemtable *mt,
+													 uint32_t hash);
 extern FlowMemSeries *flowi_memdir_seek(FlowMemtable *mt, FlowSplice *splice,
 										const FlowMemPlace *place);
 extern void flowi_memdir_back(FlowMemtable *mt, FlowSplice *splice,
@@ -290,5 +293,29 @@ flowi_memlate_next(FlowMemLate *late)
 
 	return next ? flowi_memlate_of(next) : NULL;
 }
+
+/* ----------------------------------------------------- memahead.c: prefetch */
+
+#define FLOW_AHEAD_ROWS 8u
+
+/* Rows of a batch that will be staged soon; private to the writer. */
+typedef struct FlowMemAhead
+{
+	FlowMemtable *mt;
+	bool on;		  /* there may be more to decode */
+	uint32_t decoded; /* rows */
+	uint32_t hash[FLOW_AHEAD_ROWS];
+	FlowBatchCursor c;
+} FlowMemAhead;
+
+/*
+ * flowi_memahead_next
+ *		The row that is staged now: 0, 1, .., range tombstones left out.
+ *		true: *hashp is its key's hash.  Once false it remains so.
+ */
+extern void flowi_memahead_init(FlowMemAhead *a, FlowMemtable *mt,
+								const FlowBatchHeader *hdr,
+								const uint8_t *payload);
+extern bool flowi_memahead_next(FlowMemAhead *a, uint32_t row, uint32_t *hashp);
 
 #endif /* FLOW_MEMTABLE_IMPL_H */

@@ -70,8 +70,10 @@ SELECT cost < 5 FROM expected($$SELECT * FROM f WHERE host = 'host_01' ORDER BY 
 -- Few rows of a heap are looked up, many are joined.
 SELECT explain($$SELECT * FROM o JOIN f USING (host, ts)$$);
 SET enable_incremental_sort = off;
+SET max_parallel_workers_per_gather = 0;
 SELECT explain($$SELECT count(*) FROM f a JOIN f b ON a.host = b.host AND a.v = b.v$$);
 RESET enable_incremental_sort;
+RESET max_parallel_workers_per_gather;
 EXPLAIN (COSTS OFF) SELECT o.host, l.v FROM o, LATERAL (SELECT v FROM f WHERE f.host = o.host ORDER BY ts DESC LIMIT 1) l;
 -- The least and the greatest time are the ends of a scan.
 SELECT explain($$SELECT max(ts), min(ts) FROM f WHERE host = 'host_07'$$);

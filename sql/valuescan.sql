@@ -23,6 +23,8 @@ SELECT k, ts, v FROM f WHERE k = 7 AND ts = 17 AND v = -1;
 SELECT k, ts, v FROM f WHERE k = 7 AND ts = 17 AND v <> -1;
 SELECT e FROM explain($$SELECT k FROM f WHERE k = 7 AND ts = 17 AND v IS NULL$$, ', ANALYZE, TIMING OFF, SUMMARY OFF') e WHERE e !~ 'FlowDB R';
 SELECT e FROM explain($$SELECT k FROM f WHERE v > 1 AND n < 1$$, ', ANALYZE, TIMING OFF, SUMMARY OFF') e WHERE e !~ 'FlowDB R';
+-- What the least and greatest values of its blocks rule out is not looked at.
+SELECT e FROM explain($$SELECT k FROM f WHERE v > 1000 AND ts < 1000$$, ', ANALYZE, TIMING OFF, SUMMARY OFF') e WHERE e !~ 'FlowDB R(eads|ows:)';
 SELECT e FROM explain($$SELECT k FROM f WHERE v > 1$$, ', VERBOSE') e WHERE e !~ 'Store';
 SELECT explain($$SELECT k FROM f WHERE k = 3 AND v > 1 AND n < 1$$, ', FORMAT yaml');
 SELECT explain($$UPDATE f SET v = 1 WHERE d > 5$$);

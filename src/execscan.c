@@ -40,6 +40,7 @@ flowdb_scan_add_stats(FlowScanStats *sum, const FlowScanStats *s)
 	sum->blocks_skipped += s->blocks_skipped;
 	sum->cache_hits += s->cache_hits;
 	sum->rows_filtered += s->rows_filtered;
+	sum->rows_skipped += s->rows_skipped;
 }
 
 void

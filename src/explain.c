@@ -86,6 +86,8 @@ explain_counters(const FlowdbScanState *state, const FlowScanStats *s,
 	explain_counter("Rows from SSTables", s->rows_sst, es);
 	explain_counter("Rows from Transaction", s->rows_own, es);
 	explain_counter("Versions Hidden", s->versions_hidden, es);
+	if (state->nfilters > 0)
+		explain_counter("Rows Ruled Out by Blocks", s->rows_skipped, es);
 }
 
 /* As "Rows Removed by Filter": of one loop. */
@@ -136,6 +138,8 @@ flowdb_explain_stats(ForeignScanState *node, FlowdbScanState *state,
 				 ", transaction " UINT64_FORMAT ", hidden " UINT64_FORMAT,
 				 s.rows_memtable, s.rows_sst, s.rows_own, s.versions_hidden),
 		es);
+	if (s.rows_skipped > 0)
+		explain_counter("FlowDB Rows Ruled Out by Blocks", s.rows_skipped, es);
 }
 
 void

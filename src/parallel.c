@@ -184,7 +184,8 @@ void
 flowdb_share_begin(FlowdbScanState *state, ForeignScanState *node,
 				   FlowdbShare *share, int nworkers, bool again)
 {
-	/* the node may hear of new values after us */
+	/* the node may hear after us of new values, and that it begins anew */
+	flowdb_scan_close(state);
 	if (node->ss.ps.chgParam != NULL)
 		state->ranges = NULL;
 	if (!again)

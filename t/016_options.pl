@@ -27,14 +27,14 @@ sub blocks_of
     my ($node, $server) = @_;
     my $bytes = $node->safe_psql('postgres',
         "SELECT file_bytes FROM flowdb_sstables WHERE server = '$server' ORDER BY id DESC LIMIT 1");
-    return $bytes < 110_000 ? 'large' : 'small';
+    return $bytes < 102_000 ? 'large' : 'small';
 }
 
 sub add_rows
 {
     my ($table) = @_;
     $rows++;
-    $sql->("INSERT INTO $table SELECT 'k$rows', i, repeat('x', 100) FROM generate_series(1, 1000) i");
+    $sql->("INSERT INTO $table SELECT 'k$rows', i, lpad(i::text, 100, 'x') FROM generate_series(1, 1000) i");
     return;
 }
 

@@ -11,9 +11,9 @@
  *	 filter_scan_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
-#include "shapes.h"
 #include "dbtest.h"
 #include "filters.h"
+#include "shapes.h"
 
 #define NKEYS 4
 #define NTS 300

@@ -43,6 +43,7 @@ typedef struct Shape
 
 static const Shape shapes[] = {{"at any time", 30, NSTORES, false},
 							   {"mostly in order", 4, 2, true},
+							   {"many series", 3000, NSTORES, false},
 							   {"one series", 1, 1, true}};
 static const Shape *shape;
 static int64_t clock_ts; /* of rising times */
@@ -411,7 +412,7 @@ test_model(FlowEnv *env, CheckRandom *r)
 	{
 		const void *rec;
 		size_t rec_bytes;
-		FlowBatchHeader hdr;
+		FlowBatchHeader hdr, bad;
 		const uint8_t *payload;
 		size_t before = model_n;
 		size_t tombs_before = tombs_n;
@@ -419,6 +420,10 @@ test_model(FlowEnv *env, CheckRandom *r)
 
 		make_batch(r, bw, pos);
 		CHECK_OK(flowi_batch_finish(bw, &rec, &rec_bytes, &hdr, &payload));
+		bad = hdr;
+		bad.nops++;
+		CHECK_STATUS(flowi_memtable_stage(env, mt, &bad, payload),
+					 FLOW_CORRUPT);
 		CHECK_OK(flowi_memtable_stage(env, mt, &hdr, payload));
 		if (check_below(r, 5) == 0)
 		{

@@ -261,12 +261,11 @@ test_long_keys(bool flush)
 {
 	TestDb t;
 	FlowScanSpec spec;
-	char prefix[200];
+	char prefix[256] = "";
 
 	begin(&t, &l, "long");
 	spec = all_of(l.store);
-	memset(prefix, 'x', sizeof(prefix) - 1);
-	prefix[sizeof(prefix) - 1] = '\0';
+	memset(prefix, 'x', 200);
 	load_series(&l, prefix, 5, 4000, 0);
 	load_series(&l, "y", 5, 2000, 0);
 	if (flush)
@@ -393,7 +392,57 @@ test_many_keys(void)
 	printf("ok many keys in memory\n");
 }
 
-/* Whoever is interrupted calls again; without memory nothing is lost. */
+/* Without memory for it, whichever: NOMEM, and nothing is lost. */
+static int allocs_left;
+static void *(*real_alloc)(FlowEnv *env, size_t size);
+static void *(*real_realloc)(FlowEnv *env, void *p, size_t size);
+
+static void *
+scarce_alloc(FlowEnv *env, size_t size)
+{
+	return allocs_left-- == 0 ? NULL : real_alloc(env, size);
+}
+
+static void *
+scarce_realloc(FlowEnv *env, void *p, size_t size)
+{
+	return allocs_left-- == 0 ? NULL : real_realloc(env, p, size);
+}
+
+static void
+test_no_memory(bool flush)
+{
+	TestDb t;
+	FlowScanSpec spec;
+	FlowStatus st = FLOW_NOMEM;
+	FlowParts *p;
+	int n;
+
+	begin(&t, &l, "memory");
+	spec = all_of(l.store);
+	load_series(&l, "k", 10, 1000, 0);
+	if (flush)
+		CHECK_OK(flow_flush(t.db, NULL));
+	real_alloc = t.env->alloc;
+	real_realloc = t.env->realloc;
+	t.env->alloc = scarce_alloc;
+	t.env->realloc = scarce_realloc;
+	for (n = 0; st != FLOW_OK; n++)
+	{
+		allocs_left = n;
+		st = flow_split(t.db, &spec, 4, &p);
+		CHECK(st == FLOW_OK || (st == FLOW_NOMEM && p == NULL));
+	}
+	flow_parts_free(t.db, p);
+	t.env->alloc = real_alloc;
+	t.env->realloc = real_realloc;
+	CHECK(n > 4);
+	check_even(&t, &spec, 4, 2);
+	test_close(&t);
+	printf("ok no memory, %s\n", flush ? "flushed" : "in memory");
+}
+
+/* Whoever is interrupted calls again. */
 static FlowStatus
 interrupted(FlowEnv *env)
 {
@@ -440,6 +489,8 @@ main(int argc, char **argv)
 		test_long_keys(flush);
 	}
 	test_many_keys();
+	test_no_memory(true);
+	test_no_memory(false);
 	test_interrupt();
 	test_random(&r, rounds);
 	return 0;
