@@ -712,6 +712,13 @@ typedef struct FlowScanSpec
 	bool reverse;	/* key, then ts, both descending */
 	bool keys_only; /* values are not wanted: value pointers are NULL */
 	/*
+	 * With keys_only: rows only have to be counted, and their times to be
+	 * bounded, so those of whole blocks may be given as span_rows.  Forwards,
+	 * without a limit, filters or columns; else nothing comes of it.  For
+	 * flow_scan_next only.
+	 */
+	bool spans;
+	/*
 	 * With columns, rows come as vectors of these value columns, and value
 	 * pointers are NULL; keys_only is not looked at.  A value that is not a row
 	 * of that shape is CORRUPT, one of a newer version than this build knows is
@@ -768,6 +775,11 @@ extern void flow_prefix_bounds(const void *prefix, size_t prefix_bytes,
 struct FlowVector
 {
 	uint32_t nrows;
+	/* with spans: how many rows there are besides, which stand before, between
+	 * or behind those of the vector, nrows being 0 at times; and if there are
+	 * any, their least and their greatest ts */
+	uint64_t span_rows;
+	int64_t span_ts_min, span_ts_max;
 	const uint8_t *key[FLOW_VECTOR_ROWS];
 	uint32_t key_bytes[FLOW_VECTOR_ROWS];
 	int64_t ts[FLOW_VECTOR_ROWS];
@@ -794,6 +806,7 @@ typedef struct FlowScanStats
 	uint64_t blocks_read;		/* from disk or cache */
 	uint64_t blocks_skipped;	/* pruned by time inside a read SSTable */
 	uint64_t cache_hits;		/* of blocks_read */
+	uint64_t blocks_spanned;	/* not read: their rows are span_rows */
 } FlowScanStats;
 
 /*

@@ -192,11 +192,13 @@ flowi_scan_create(FlowDb *db, const FlowScanSpec *spec, FlowScan **scanp)
 	s->stats = (FlowScanStats){0};
 	s->sst_stats = (FlowSstIterStats){0};
 	s->vec.nrows = 0;
+	s->vec.span_rows = 0;
 	s->asked = NULL;
 	s->row_key = NULL;
 	s->rows_used = 0;
 	s->fill_bytes = 0;
 	set_time_bounds(s);
+	flowi_scan_span_set(s);
 	st = flowi_scan_columns_set(s);
 	if (st == FLOW_OK)
 		st = flowi_filters_set(&s->filters, &s->spec);
@@ -307,6 +309,7 @@ reset_rows(FlowScan *s)
 	s->row_key = NULL;
 	s->asked = NULL;
 	s->vec.nrows = 0;
+	s->vec.span_rows = 0;
 }
 
 static FlowStatus
@@ -421,9 +424,8 @@ is_pos_key(const FlowScan *s, const FlowRec *rec)
 			memcmp(rec->key, s->pos_key.data, rec->key_bytes) == 0);
 }
 
-/* Is rec's key behind the bound that the scan runs towards? */
-static bool
-behind_bounds(const FlowScan *s, const FlowRec *rec)
+bool
+flowi_scan_behind(const FlowScan *s, const uint8_t *key, uint32_t key_bytes)
 {
 	const FlowKeyBound *to =
 		s->spec.reverse ? &s->spec.key_lo : &s->spec.key_hi;
@@ -431,8 +433,7 @@ behind_bounds(const FlowScan *s, const FlowRec *rec)
 
 	if (to->kind == FLOW_OPEN)
 		return false;
-	c = flowi_key_cmp(rec->key, rec->key_bytes, to->key,
-					  (uint32_t) to->key_bytes);
+	c = flowi_key_cmp(key, key_bytes, to->key, (uint32_t) to->key_bytes);
 	if (c == 0)
 		return to->kind == FLOW_EXCLUSIVE;
 	return (c > 0) != s->spec.reverse;
@@ -472,7 +473,7 @@ enter_identity(FlowScan *s, const FlowRec *rec, bool same_key)
 {
 	if (!same_key)
 	{
-		if (behind_bounds(s, rec))
+		if (flowi_scan_behind(s, rec->key, rec->key_bytes))
 			return FLOW_END;
 		s->pos_key.len = 0;
 		FLOW_TRY(flowi_buf_append(&s->pos_key, rec->key, rec->key_bytes));
@@ -555,6 +556,21 @@ take_row(FlowScan *s, FlowSource *top, uint32_t want)
 	return flowi_merge_next(&s->merge);
 }
 
+/* The top stands on mark: take all of it, or look into it.  entered: its first
+ * identity is the position already. */
+static FlowStatus
+take_mark(FlowScan *s, FlowSource *top, const FlowSstMark *mark, bool entered)
+{
+	const FlowRec *rec = top->base.cur;
+	bool taken = false;
+
+	if (flowi_scan_behind(s, rec->key, rec->key_bytes))
+		return FLOW_END;
+	if (!entered)
+		FLOW_TRY(flowi_scan_span_take(s, top, mark, &taken));
+	return flowi_merge_next(&s->merge);
+}
+
 /* Look at the merge's next version. */
 static FlowStatus
 take_version(FlowScan *s, uint32_t want)
@@ -570,6 +586,13 @@ take_version(FlowScan *s, uint32_t want)
 	same_key = is_pos_key(s, rec);
 	enters = !same_key || rec->ts != s->pos_ts;
 	FLOW_TRY(poll_versions(s, enters));
+	if (s->spans && kind == FLOW_SOURCE_SST)
+	{
+		const FlowSstMark *mark = flowi_sst_iter_mark(top->it);
+
+		if (mark)
+			return take_mark(s, (FlowSource *) top, mark, !enters);
+	}
 	if (enters)
 	{
 		FLOW_TRY(enter_identity(s, rec, same_key));
@@ -658,7 +681,7 @@ flowi_scan_begin_call(FlowDb *db)
 }
 
 void
-flowi_scan_end_call(FlowDb *db, int64_t began, uint32_t rows)
+flowi_scan_end_call(FlowDb *db, int64_t began, uint64_t rows)
 {
 	if (rows > 0)
 		atomic_fetch_add_explicit(&db->sh->records_read, rows,
@@ -685,7 +708,7 @@ flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
 	began = flowi_scan_begin_call(s->db);
 	st = fill(s, rows_wanted(s, want));
 	flowi_source_end(s);
-	flowi_scan_end_call(s->db, began, s->vec.nrows);
+	flowi_scan_end_call(s->db, began, s->vec.nrows + s->vec.span_rows);
 	s->stats.blocks_read = s->sst_stats.blocks_read;
 	s->stats.blocks_skipped = s->sst_stats.blocks_skipped;
 	s->stats.cache_hits = s->sst_stats.cache_hits;
@@ -697,8 +720,11 @@ flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
 	if (s->ended || st != FLOW_OK)
 		flowi_source_drop(s);
 	if (s->failed != FLOW_OK)
+	{
 		s->vec.nrows = 0; /* nor does flow_scan_row find them */
-	if (s->vec.nrows == 0)
+		s->vec.span_rows = 0;
+	}
+	if (s->vec.nrows == 0 && s->vec.span_rows == 0)
 		return st;
 	*vecp = &s->vec;
 	return FLOW_OK;

@@ -68,6 +68,7 @@ struct FlowScan
 	int64_t ts_lo; /* inclusive */
 	int64_t ts_hi;
 	bool one_key;  /* the bounds name one key */
+	bool spans;	   /* and the rest of the spec allows it */
 	int32_t judge; /* its place; see judge.h */
 
 	/* progress.  pos: the last identity looked at; resolved: nothing more is
@@ -138,7 +139,10 @@ extern bool flowi_scan_visible(FlowScan *s, FlowSourceKind kind,
 extern bool flowi_scan_dead(const FlowScan *s, const FlowRec *rec);
 /* Around a call: counts the rows it returned, and its time now and then. */
 extern int64_t flowi_scan_begin_call(FlowDb *db);
-extern void flowi_scan_end_call(FlowDb *db, int64_t began, uint32_t rows);
+extern void flowi_scan_end_call(FlowDb *db, int64_t began, uint64_t rows);
+/* Is the key behind the bound that the scan runs towards? */
+extern bool flowi_scan_behind(const FlowScan *s, const uint8_t *key,
+							  uint32_t key_bytes);
 /* Copy a row of the current fill into the vector.  it: of an SSTable, its
  * iterator, whose current row it is; else NULL. */
 extern FlowStatus flowi_scan_emit(FlowScan *s, FlowSourceKind kind,
@@ -205,6 +209,18 @@ extern FlowStatus flowi_scan_filter_run(FlowScan *s, const FlowRec *top,
  */
 extern FlowStatus flowi_scan_take_run(FlowScan *s, FlowSource *top,
 									  uint32_t want) FLOW_MUST_CHECK;
+
+/*
+ * scan_span.c; for scans with spans.
+ *		set: the spec is another one.
+ *		take: the top of the merge, an SSTable, stands on mark.  *takenp: what
+ *		the mark stands for is counted and the position is the last of it, and
+ *		the next step goes behind it; else it must be looked into.
+ */
+extern void flowi_scan_span_set(FlowScan *s);
+extern FlowStatus flowi_scan_span_take(FlowScan *s, FlowSource *top,
+									   const FlowSstMark *mark,
+									   bool *takenp) FLOW_MUST_CHECK;
 
 /*
  * flowi_source_begin

@@ -92,6 +92,7 @@ open_sst(FlowMergeSource *base)
 	FlowSstIterOptions o = {.reverse = s->spec.reverse,
 							.no_fill_cache = s->spec.no_fill_cache,
 							.no_verify = s->spec.no_verify,
+							.marks = s->spans && !check,
 							.ts_lo = s->ts_lo,
 							.ts_hi = s->ts_hi,
 							.find_txn = check ? flowi_version_find_txn : NULL,

@@ -145,6 +145,8 @@ typedef struct FlowSstIterOptions
 	bool no_fill_cache;
 	bool no_verify; /* checksums of blocks are not compared; such blocks do not
 					 * go into the cache either */
+	bool marks;		/* stand on marks, see flowi_sst_iter_mark; forward, without
+				 * find_txn */
 	int64_t ts_lo, ts_hi; /* blocks without a ts in between are skipped; rows
 						   * outside inside a read block are still returned.
 						   * INT64_MIN, INT64_MAX: none is skipped */
@@ -208,6 +210,29 @@ extern bool flowi_sst_iter_columns(FlowIter *it, struct FlowBlock **blockp,
  * the next step. */
 extern bool flowi_sst_iter_run(FlowIter *it, FlowSstRun *run);
 extern void flowi_sst_iter_skip(FlowIter *it, uint32_t n);
+/*
+ * With marks an iterator that comes to the beginning of a block, or of a
+ * segment of them, reads nothing of it yet: cur is a mark then, no version,
+ * of the identity that comes first there, with the highest sequence.  next goes
+ * to the first version, or to a mark of less; after pass, behind all that the
+ * mark stands for.
+ */
+typedef struct FlowSstMark
+{
+	uint64_t rows; /* versions */
+	uint32_t blocks;
+	bool plain;			/* all of them rows, each of an identity of its own */
+	int64_t expire_min; /* of the rows */
+	int64_t ts_min, ts_max;
+	const uint8_t *last_key; /* the last identity; valid as cur is */
+	uint32_t last_bytes;
+	int64_t last_ts;
+} FlowSstMark;
+
+/* Where the iterator stands; NULL: on a version. */
+extern const FlowSstMark *flowi_sst_iter_mark(const FlowIter *it);
+extern void flowi_sst_iter_pass(FlowIter *it);
+
 /* Bytes of the buffers that such an iterator keeps from seek to seek. */
 extern size_t flowi_sst_iter_memory(const FlowIter *it);
 

@@ -20,7 +20,8 @@
 #include "sst.h"
 
 #define SST_VERSION 3
-#define SST_VERSION_LEAST 2					   /* without blocks of columns */
+#define SST_VERSION_LEAST 2	 /* without blocks of columns */
+#define SST_VERSION_MARKED 3 /* tells which blocks are plain */
 #define SST_MAGIC UINT64_C(0x3142545353574f4c) /* "LOWSSTB1" */
 
 /* --- where a segment ends: with the block that reaches one of these --- */
@@ -48,9 +49,9 @@
 
 /* --- entry of an index leaf, one a block; behind the entries their keys,
  * back to back, one for each that is not the key before it --- */
-#define LEAF_OFF 0 /* of the frame, from the beginning of the segment */
-#define LEAF_RAW 4 /* raw bytes of the block */
-#define LEAF_ROWS 8
+#define LEAF_OFF 0		  /* of the frame, from the beginning of the segment */
+#define LEAF_RAW 4		  /* raw bytes of the block */
+#define LEAF_ROWS 8		  /* and LEAF_PLAIN */
 #define LEAF_FIRST_KEY 12 /* where in the keys */
 #define LEAF_LAST_KEY 16
 #define LEAF_FIRST_BYTES 20 /* u16 */
@@ -59,6 +60,9 @@
 #define LEAF_LAST_TS 32
 #define LEAF_BOUNDS 40
 #define LEAF_BYTES 88
+
+/* of rows, since version 3: none is a tombstone, no two are of one identity */
+#define LEAF_PLAIN (UINT32_C(1) << 31)
 
 /* --- entry of the top index, one a segment; keys as in a leaf --- */
 #define TOP_OFF 0			/* where the segment begins */
@@ -71,11 +75,13 @@
 #define TOP_LAST_KEY 36
 #define TOP_FIRST_BYTES 40 /* u16 */
 #define TOP_LAST_BYTES 42  /* u16 */
-#define TOP_ZERO 44
+#define TOP_FLAGS 44	   /* before version 3: zero */
 #define TOP_FIRST_TS 48
 #define TOP_LAST_TS 56
 #define TOP_BOUNDS 64
 #define TOP_BYTES 112
+
+#define TOP_PLAIN 1 /* all its blocks are LEAF_PLAIN */
 
 /* --- bounds, in entries and properties --- */
 #define BOUNDS_TS_MIN 0

@@ -55,12 +55,17 @@ flowi_leaf_entry(const FlowSegment *s, const FlowPiece *leaf, uint32_t n,
 	e->frame_bytes = end - off;
 	e->raw_bytes = flowi_get32(p + LEAF_RAW);
 	e->nrows = flowi_get32(p + LEAF_ROWS);
+	span->plain = s->marked && (e->nrows & LEAF_PLAIN) != 0;
+	if (s->marked)
+		e->nrows &= ~LEAF_PLAIN;
 	span->first_bytes = flowi_get16(p + LEAF_FIRST_BYTES);
 	span->last_bytes = flowi_get16(p + LEAF_LAST_BYTES);
 	span->first_ts = (int64_t) flowi_get64(p + LEAF_FIRST_TS);
 	span->last_ts = (int64_t) flowi_get64(p + LEAF_LAST_TS);
 	span->ts_min = (int64_t) flowi_get64(p + LEAF_BOUNDS + BOUNDS_TS_MIN);
 	span->ts_max = (int64_t) flowi_get64(p + LEAF_BOUNDS + BOUNDS_TS_MAX);
+	span->expire_min =
+		(int64_t) flowi_get64(p + LEAF_BOUNDS + BOUNDS_EXPIRE_MIN);
 	return off < end && end <= s->block_bytes && end - off > FRAME_BYTES &&
 		   flowi_index_key(keys, keys_bytes, flowi_get32(p + LEAF_FIRST_KEY),
 						   span->first_bytes, &span->first_key) &&
@@ -75,6 +80,8 @@ check_leaf(const FlowSegment *s, const FlowPiece *leaf)
 	const FlowSpan *seg = &s->span;
 	int64_t ts_min = INT64_MAX;
 	int64_t ts_max = INT64_MIN;
+	int64_t expire_min = INT64_MAX;
+	bool plain = s->marked;
 	uint64_t rows = 0;
 	FlowLeafEntry e = {0};
 	FlowLeafEntry before = {0};
@@ -93,9 +100,12 @@ check_leaf(const FlowSegment *s, const FlowPiece *leaf)
 		rows += e.nrows;
 		ts_min = FLOW_MIN(ts_min, e.span.ts_min);
 		ts_max = FLOW_MAX(ts_max, e.span.ts_max);
+		expire_min = FLOW_MIN(expire_min, e.span.expire_min);
+		plain &= e.span.plain;
 		before = e;
 	}
 	return rows == s->rows && ts_min == seg->ts_min && ts_max == seg->ts_max &&
+		   expire_min == seg->expire_min && plain == seg->plain &&
 		   flowi_identity_cmp(e.span.last_key, e.span.last_bytes,
 							  e.span.last_ts, seg->last_key, seg->last_bytes,
 							  seg->last_ts) == 0;

@@ -39,6 +39,13 @@ typedef struct SstIter
 	FlowBlock block;
 	FlowBuf value; /* of the current row, of a block of columns */
 
+	/* cur is the mark of a block, or of a segment; at least its leaf is at hand */
+	bool on_mark;
+	bool pass;
+	uint32_t mark_seg;
+	uint32_t mark_no; /* EDGE: of the segment */
+	FlowSstMark mark;
+
 	/* file bytes [window_off, window_off + window.len) */
 	FlowBuf window;
 	uint64_t window_off;
@@ -288,14 +295,49 @@ skip_blocks(SstIter *it, uint32_t *np)
 	return FLOW_OK;
 }
 
+/* Stand on the mark of block n of the leaf, or of segment s if n is EDGE. */
+static FlowStatus
+set_mark(SstIter *it, uint32_t s, uint32_t n)
+{
+	const FlowSegment *seg = &it->r->segs[s];
+	const FlowSpan *span = &seg->span;
+	FlowLeafEntry e;
+
+	it->on_row = it->on_mark = false;
+	if (n != EDGE)
+	{
+		FLOW_TRY(get_entry(it, n, &e));
+		span = &e.span;
+	}
+	it->mark = (FlowSstMark){.rows = n == EDGE ? seg->rows : e.nrows,
+							 .blocks = n == EDGE ? seg->nblocks : 1,
+							 .plain = span->plain,
+							 .expire_min = span->expire_min,
+							 .ts_min = span->ts_min,
+							 .ts_max = span->ts_max,
+							 .last_key = span->last_key,
+							 .last_bytes = span->last_bytes,
+							 .last_ts = span->last_ts};
+	it->it.cur = (FlowRec){.key = span->first_key,
+						   .key_bytes = span->first_bytes,
+						   .ts = span->first_ts,
+						   .seq = UINT64_MAX};
+	it->mark_seg = s;
+	it->mark_no = n;
+	it->pass = false;
+	it->on_mark = true;
+	return FLOW_OK;
+}
+
 /* Go to the first row, in the iterator's direction, of the nearest block
- * from block n of segment s on that is within the time bounds. */
+ * from block n of segment s on that is within the time bounds; or to a mark
+ * of it. */
 static FlowStatus
 enter_block(SstIter *it, uint32_t s, uint32_t n)
 {
 	const FlowSstReader *r = it->r;
 
-	it->on_row = false;
+	it->on_row = it->on_mark = false;
 	/* backwards, s and n wrap round below 0 */
 	for (;; s += it->o.reverse ? UINT32_MAX : 1, n = EDGE)
 	{
@@ -306,11 +348,15 @@ enter_block(SstIter *it, uint32_t s, uint32_t n)
 			it->o.stats->blocks_skipped += r->segs[s].nblocks;
 			continue;
 		}
+		if (n == EDGE && it->o.marks)
+			return set_mark(it, s, EDGE);
 		FLOW_TRY(use_leaf(it, s));
 		FLOW_TRY(skip_blocks(it, &n));
 		if (n < r->segs[s].nblocks)
 			break;
 	}
+	if (it->o.marks)
+		return set_mark(it, s, n);
 	FLOW_TRY(load_block(it, n));
 	if (it->o.reverse)
 	{
@@ -322,11 +368,32 @@ enter_block(SstIter *it, uint32_t s, uint32_t n)
 	return set_current(it);
 }
 
+/* From a mark on to what it stands for, or behind it. */
+static FlowStatus
+leave_mark(SstIter *it)
+{
+	uint32_t s = it->mark_seg;
+	uint32_t n = it->mark_no;
+
+	it->on_mark = false;
+	if (n == EDGE)
+		return it->pass ? enter_block(it, s + 1, EDGE) : enter_block(it, s, 0);
+	if (it->pass)
+		return n + 1 == it->r->segs[s].nblocks ? enter_block(it, s + 1, EDGE)
+											   : enter_block(it, s, n + 1);
+	FLOW_TRY(load_block(it, n));
+	it->run = 0;
+	it->row = 0;
+	return set_current(it);
+}
+
 static FlowStatus
 next_forward(FlowIter *fit)
 {
 	SstIter *it = (SstIter *) fit;
 
+	if (it->on_mark)
+		return leave_mark(it);
 	if (++it->row == it->block.nrows)
 	{
 		if (it->block_no + 1 == it->r->segs[it->block_seg].nblocks)
@@ -436,6 +503,16 @@ find_block(SstIter *it, uint32_t s, const FlowSeek *to, bool strict,
 	return it->bad_leaf || *np == n ? bad_leaf(it) : FLOW_OK;
 }
 
+/* Forward: is nothing of the span before to? */
+static bool
+begins_at(const FlowSpan *s, const FlowSeek *to)
+{
+	int c = flowi_identity_cmp(s->first_key, s->first_bytes, s->first_ts,
+							   to->key, to->key_bytes, to->ts);
+
+	return c > 0 || (c == 0 && !to->after);
+}
+
 static FlowStatus
 seek_forward(FlowIter *fit, const FlowSeek *to)
 {
@@ -444,16 +521,20 @@ seek_forward(FlowIter *fit, const FlowSeek *to)
 	FlowLeafEntry e;
 	uint32_t s, n;
 
-	it->on_row = false;
+	it->on_row = it->on_mark = false;
 	if (to->unbounded)
 		return enter_block(it, 0, EDGE);
 	s = find_segment(it, to, to->after);
 	if (s == r->nsegs || !in_bounds(it, &r->segs[s].span))
 		return enter_block(it, s, EDGE);
+	if (it->o.marks && begins_at(&r->segs[s].span, to))
+		return set_mark(it, s, EDGE);
 	FLOW_TRY(find_block(it, s, to, to->after, &n));
 	FLOW_TRY(get_entry(it, n, &e));
 	if (!in_bounds(it, &e.span))
 		return enter_block(it, s, n);
+	if (it->o.marks && begins_at(&e.span, to))
+		return set_mark(it, s, n);
 	FLOW_TRY(load_block(it, n));
 	it->row = flowi_block_find(&it->block, to->key, to->key_bytes, to->ts,
 							   to->after, &it->run);
@@ -546,6 +627,20 @@ flowi_sst_iter_skip(FlowIter *fit, uint32_t n)
 	it->row += n;
 }
 
+const FlowSstMark *
+flowi_sst_iter_mark(const FlowIter *fit)
+{
+	const SstIter *it = (const SstIter *) fit;
+
+	return it->on_mark ? &it->mark : NULL;
+}
+
+void
+flowi_sst_iter_pass(FlowIter *fit)
+{
+	((SstIter *) fit)->pass = true;
+}
+
 void
 flowi_sst_iter_pause(FlowIter *fit)
 {
@@ -562,6 +657,11 @@ flowi_sst_iter_resume(FlowIter *fit)
 	SstIter *it = (SstIter *) fit;
 	FlowTxn *txn = it->it.cur.txn;
 
+	if (it->on_mark && it->mark_no != EDGE)
+	{
+		FLOW_TRY(use_leaf(it, it->mark_seg));
+		return set_mark(it, it->mark_seg, it->mark_no);
+	}
 	if (!it->on_row || flowi_piece_wake(it->r, &it->raw))
 		return FLOW_OK;
 	it->on_row = false;

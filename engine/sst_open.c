@@ -31,6 +31,7 @@ decode_footer(FlowSstReader *r, const uint8_t *f, uint64_t off)
 	if (flowi_get64(f + FOOT_ID) != r->info.id ||
 		flowi_get32(f + FOOT_STORE) != r->info.store_id)
 		return flowi_reader_damaged(r, off, "it is another SSTable");
+	r->version = version;
 	r->tombs_off = flowi_get64(f + FOOT_TOMBS);
 	r->top_off = flowi_get64(f + FOOT_TOP);
 	r->properties_off = flowi_get64(f + FOOT_PROPERTIES);
@@ -168,7 +169,10 @@ get_segment(const FlowSstReader *r, uint32_t i, FlowSegment *s)
 	size_t keys_bytes = r->top.bytes - (size_t) r->nsegs * TOP_BYTES;
 	FlowSpan *span = &s->span;
 
+	uint32_t flags = flowi_get32(p + TOP_FLAGS);
+
 	s->leaf_checked = false;
+	s->marked = r->version >= SST_VERSION_MARKED;
 	s->off = flowi_get64(p + TOP_OFF);
 	s->block_bytes = flowi_get32(p + TOP_BLOCK_BYTES);
 	s->filter_bytes = flowi_get32(p + TOP_FILTER_BYTES);
@@ -181,8 +185,11 @@ get_segment(const FlowSstReader *r, uint32_t i, FlowSegment *s)
 	span->last_ts = (int64_t) flowi_get64(p + TOP_LAST_TS);
 	span->ts_min = (int64_t) flowi_get64(p + TOP_BOUNDS + BOUNDS_TS_MIN);
 	span->ts_max = (int64_t) flowi_get64(p + TOP_BOUNDS + BOUNDS_TS_MAX);
+	span->expire_min =
+		(int64_t) flowi_get64(p + TOP_BOUNDS + BOUNDS_EXPIRE_MIN);
+	span->plain = flags == TOP_PLAIN;
 	return s->nblocks > 0 && s->nblocks <= s->block_bytes / FRAME_BYTES &&
-		   flowi_get32(p + TOP_ZERO) == 0 &&
+		   flags <= (s->marked ? TOP_PLAIN : 0) &&
 		   flowi_index_key(keys, keys_bytes, flowi_get32(p + TOP_FIRST_KEY),
 						   span->first_bytes, &span->first_key) &&
 		   flowi_index_key(keys, keys_bytes, flowi_get32(p + TOP_LAST_KEY),

@@ -19,6 +19,9 @@ typedef struct FlowSpan
 	uint32_t first_bytes, last_bytes;
 	int64_t first_ts, last_ts; /* of the first and the last row */
 	int64_t ts_min, ts_max;
+	int64_t expire_min;
+	bool plain; /* no tombstone, no two versions of one identity; false: that
+				 * is not known */
 } FlowSpan;
 
 /* An entry of the top index. */
@@ -31,6 +34,7 @@ typedef struct FlowSegment
 	uint32_t filter_bytes;
 	uint32_t leaf_bytes;
 	uint32_t nblocks;
+	bool marked;	   /* the file's version tells what is plain */
 	bool leaf_checked; /* this reader has seen all of its leaf: from then on
 						* the checksum tells that it is the same */
 } FlowSegment;
@@ -71,6 +75,7 @@ struct FlowSstReader
 	FlowFile *file;
 	char *path;
 	uint64_t space;
+	uint32_t version;
 	uint64_t tombs_off; /* end of the segments */
 	uint64_t top_off;
 	uint64_t properties_off;

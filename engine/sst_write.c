@@ -43,6 +43,7 @@ reset_segment(FlowSstWriter *w)
 	w->seg_off = flowi_writer_end(w);
 	w->seg_rows = 0;
 	w->seg_bounds = FLOW_BOUNDS_EMPTY;
+	w->seg_plain = true;
 	w->leaf.entries.len = w->leaf.keys.len = 0;
 	w->leaf.last = w->leaf.n = 0;
 	w->hashes.len = 0;
@@ -89,6 +90,7 @@ flowi_sst_create(FlowEnv *env, const char *path, const FlowSstSpec *spec,
 	w->columns_bytes = FLOW_MIN(w->columns_bytes, COLUMNS_MAX_BYTES);
 	w->columns_bytes = FLOW_MAX(w->columns_bytes, w->spec.block_bytes);
 	w->block_bounds = w->bounds = FLOW_BOUNDS_EMPTY;
+	w->block_plain = true;
 	reset_segment(w);
 	w->info = (FlowSstInfo){.id = spec->id,
 							.store_id = spec->store_id,
@@ -214,7 +216,8 @@ put_leaf_entry(FlowSstWriter *w, uint64_t off, size_t raw_bytes)
 	FLOW_TRY(put_index_key(&w->leaf, w->key.data, w->key.len, &last_off));
 	flowi_put32(e + LEAF_OFF, (uint32_t) (off - w->seg_off));
 	flowi_put32(e + LEAF_RAW, (uint32_t) raw_bytes);
-	flowi_put32(e + LEAF_ROWS, w->block.nrows);
+	flowi_put32(e + LEAF_ROWS,
+				w->block.nrows | (w->block_plain ? LEAF_PLAIN : 0));
 	flowi_put32(e + LEAF_FIRST_KEY, first_off);
 	flowi_put32(e + LEAF_LAST_KEY, last_off);
 	flowi_put16(e + LEAF_FIRST_BYTES, first_bytes);
@@ -267,7 +270,7 @@ put_top_entry(FlowSstWriter *w, uint64_t block_bytes, size_t filter_bytes,
 	flowi_put32(e + TOP_LAST_KEY, last_off);
 	flowi_put16(e + TOP_FIRST_BYTES, first_bytes);
 	flowi_put16(e + TOP_LAST_BYTES, (uint32_t) w->key.len);
-	flowi_put32(e + TOP_ZERO, 0);
+	flowi_put32(e + TOP_FLAGS, w->seg_plain ? TOP_PLAIN : 0);
 	flowi_put64(e + TOP_FIRST_TS, (uint64_t) w->seg_first_ts);
 	flowi_put64(e + TOP_LAST_TS, (uint64_t) w->last_ts);
 	flowi_bounds_put(e + TOP_BOUNDS, &w->seg_bounds);
@@ -298,6 +301,8 @@ end_block(FlowSstWriter *w)
 	w->seg_rows += w->block.nrows;
 	flowi_bounds_join(&w->seg_bounds, &w->block_bounds);
 	w->block_bounds = FLOW_BOUNDS_EMPTY;
+	w->seg_plain &= w->block_plain;
+	w->block_plain = true;
 	flowi_block_reset(&w->block);
 	return w->env->poll(w->env);
 }
@@ -427,6 +432,7 @@ flowi_sst_add(FlowSstWriter *w, const FlowRec *rec)
 	if (new_key)
 		FLOW_TRY(set_buf(&w->key, rec->key, rec->key_bytes));
 	widen_bounds(&w->block_bounds, rec);
+	w->block_plain &= new_identity && rec->op != FLOW_DELETE;
 	w->last_ts = rec->ts;
 	w->last_seq = rec->seq;
 	w->info.records++;

@@ -32,6 +32,7 @@ struct FlowSstWriter
 	FlowBlockBuilder block;
 	uint64_t columns_bytes; /* where one of columns ends */
 	FlowBounds block_bounds;
+	bool block_plain; /* LEAF_PLAIN holds so far */
 	int64_t block_first_ts;
 
 	/* the segment that gathers */
@@ -39,6 +40,7 @@ struct FlowSstWriter
 	uint64_t seg_rows;
 	int64_t seg_first_ts;
 	FlowBounds seg_bounds;
+	bool seg_plain;
 	FlowIndexTable leaf; /* its blocks so far */
 	FlowBuf hashes;		 /* uint64_t, one a distinct key */
 	FlowBuf filter;

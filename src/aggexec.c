@@ -134,6 +134,7 @@ init_source(Grouping *state, AggCall *call)
 			call->source = count ? AGG_ROWS : AGG_KEY;
 			call->column = (uint32) i;
 		}
+	state->scan.spans &= call->source == AGG_ROWS || call->source == AGG_TIME;
 	state->needs_keys |= call->source == AGG_TIME || call->source == AGG_KEY;
 	state->takes_keys |= call->source == AGG_KEY;
 }
@@ -184,10 +185,12 @@ flowdb_agg_begin(ForeignScanState *node, int eflags)
 	node->fdw_state = state;
 	flowdb_scan_init(&state->scan, node, rel, eflags);
 	state->scan.all_rows = true;
+	state->scan.spans = true;
 	init_items(state, plan);
 	for (int i = 0; i < state->ncalls; i++)
 		init_source(state, &state->calls[i]);
 	init_grouping(state, node, plan);
+	state->scan.spans &= !state->grouped;
 }
 
 /* Which columns of the vectors the calls are about. */
@@ -362,7 +365,7 @@ find_time_end(const FlowVector *vec, uint32 row, uint32 end, int64 last)
 }
 
 static void
-take_number(FlowAgg *agg, bool least, int64 number, uint32 n)
+take_number(FlowAgg *agg, bool least, int64 number, uint64 n)
 {
 	if (agg->n == 0 || (least ? number < agg->u.num : number > agg->u.num))
 		agg->u.num = number;
@@ -400,6 +403,29 @@ add_slice(Grouping *state, FlowdbAggGroup *group, const FlowVector *vec,
 			case AGG_NOTHING:
 				break;
 		}
+	}
+}
+
+/* The rows of the scan's spans. */
+static void
+add_spans(Grouping *state)
+{
+	const FlowdbScanState *scan = &state->scan;
+	FlowdbAggGroup *group;
+
+	if (scan->span_rows == 0)
+		return;
+	group = flowdb_groups_find(&state->groups, &state->probe);
+	for (int i = 0; i < state->ncalls; i++)
+	{
+		const AggCall *call = &state->calls[i];
+
+		if (call->source == AGG_TIME)
+			take_number(&group->aggs[i], call->least,
+						call->least ? scan->span_min : scan->span_max,
+						scan->span_rows);
+		else
+			group->aggs[i].n += scan->span_rows;
 	}
 }
 
@@ -457,6 +483,7 @@ fill_groups(Grouping *state, ForeignScanState *node)
 		state->scan.next = end;
 	}
 	state->ended = true;
+	add_spans(state);
 	if (!state->grouped && state->groups.n == 0)
 		(void) flowdb_groups_find(&state->groups, &state->probe);
 }

@@ -41,6 +41,7 @@ flowdb_scan_add_stats(FlowScanStats *sum, const FlowScanStats *s)
 	sum->cache_hits += s->cache_hits;
 	sum->rows_filtered += s->rows_filtered;
 	sum->rows_skipped += s->rows_skipped;
+	sum->blocks_spanned += s->blocks_spanned;
 }
 
 void
@@ -238,6 +239,7 @@ flowdb_scan_prepare(FlowdbScanState *state, ForeignScanState *node)
 	spec->store_id = state->decoder->layout->store_id;
 	spec->reverse = state->reverse;
 	flowdb_decoder_want(state->decoder, spec);
+	spec->spans = state->spans;
 	spec->now = flowdb_judge_now(state->db);
 	spec->visible = flowdb_visible;
 	spec->visible_arg = snapshot;
@@ -256,6 +258,7 @@ start_scan(FlowdbScanState *state, ForeignScanState *node)
 	state->started = true;
 	state->want = state->all_rows ? FLOW_VECTOR_ROWS : FIRST_ROWS;
 	state->next = 0;
+	state->span_rows = 0;
 	state->finished = !flowdb_scan_prepare(state, node);
 	if (state->sharer && !state->finished)
 		flowdb_share_start(state);
@@ -295,6 +298,24 @@ open_range(FlowdbScanState *state)
 	return true;
 }
 
+/* Add the spans of the vector. */
+static void
+take_spans(FlowdbScanState *state)
+{
+	const FlowVector *vec = state->vec;
+
+	if (vec->span_rows == 0)
+		return;
+	if (state->span_rows == 0)
+	{
+		state->span_min = vec->span_ts_min;
+		state->span_max = vec->span_ts_max;
+	}
+	state->span_rows += vec->span_rows;
+	state->span_min = Min(state->span_min, vec->span_ts_min);
+	state->span_max = Max(state->span_max, vec->span_ts_max);
+}
+
 /* The next vector of the range that is open; false at its end. */
 static bool
 next_vector(FlowdbScanState *state)
@@ -310,6 +331,7 @@ next_vector(FlowdbScanState *state)
 	flowdb_decoder_report(state->decoder, st);
 	if (st != FLOW_OK)
 		return false;
+	take_spans(state);
 	state->want = Min(state->want * GROWTH, FLOW_VECTOR_ROWS);
 	return true;
 }

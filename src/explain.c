@@ -82,6 +82,7 @@ explain_counters(const FlowdbScanState *state, const FlowScanStats *s,
 	explain_counter("Blocks Read", s->blocks_read, es);
 	explain_counter("Blocks Cached", s->cache_hits, es);
 	explain_counter("Blocks Skipped by Time", s->blocks_skipped, es);
+	explain_counter("Blocks from Metadata", s->blocks_spanned, es);
 	explain_counter("Rows from Memory", s->rows_memtable, es);
 	explain_counter("Rows from SSTables", s->rows_sst, es);
 	explain_counter("Rows from Transaction", s->rows_own, es);
@@ -108,6 +109,7 @@ flowdb_explain_stats(ForeignScanState *node, FlowdbScanState *state,
 					 ExplainState *es)
 {
 	FlowScanStats s;
+	const char *spanned = "";
 
 	/* workers that do not share a scan tell nobody what they have read */
 	if (!state->started && node->ss.ps.worker_instrument)
@@ -120,6 +122,8 @@ flowdb_explain_stats(ForeignScanState *node, FlowdbScanState *state,
 		explain_counters(state, &s, es);
 		return;
 	}
+	if (s.blocks_spanned > 0)
+		spanned = psprintf(", from metadata " UINT64_FORMAT, s.blocks_spanned);
 	if (state->nranges != 1)
 		explain_counter("FlowDB Ranges", state->nranges, es);
 	ExplainPropertyText(
@@ -127,10 +131,10 @@ flowdb_explain_stats(ForeignScanState *node, FlowdbScanState *state,
 		psprintf("SSTables " UINT64_FORMAT " (skipped by key " UINT64_FORMAT
 				 ", by time " UINT64_FORMAT ", by bloom filter " UINT64_FORMAT
 				 "), blocks " UINT64_FORMAT " (cached " UINT64_FORMAT
-				 ", skipped by time " UINT64_FORMAT ")",
+				 ", skipped by time " UINT64_FORMAT "%s)",
 				 s.ssts_read, s.ssts_skipped - s.ssts_skipped_time,
 				 s.ssts_skipped_time, s.ssts_bloom, s.blocks_read, s.cache_hits,
-				 s.blocks_skipped),
+				 s.blocks_skipped, spanned),
 		es);
 	ExplainPropertyText(
 		"FlowDB Rows",

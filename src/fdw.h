@@ -585,6 +585,7 @@ typedef struct FlowdbScanState
 	Bitmapset *wanted;
 	bool reverse;
 	bool all_rows; /* will be asked for: no small vectors first */
+	bool spans;	   /* rows are only counted, and their times bounded */
 
 	int nquals;
 	FlowdbScanQual *quals;
@@ -602,7 +603,10 @@ typedef struct FlowdbScanState
 	bool finished;
 	uint32 want; /* rows of the next vector */
 	const FlowVector *vec;
-	uint32 next;		  /* row of vec to return next */
+	uint32 next;	  /* row of vec to return next */
+	uint64 span_rows; /* with spans: rows of no vector, up to now */
+	int64 span_min;	  /* and their first and last time */
+	int64 span_max;
 	FlowdbScanLock *lock; /* NULL: rows are not locked */
 	FlowdbSharer *sharer; /* NULL: all ranges are ours to read */
 	FlowScanStats stats;  /* of scans closed so far */
@@ -627,7 +631,8 @@ extern void flowdbEndForeignScan(ForeignScanState *node);
  *		bounds; false: there is nothing to read.
  * flowdb_scan_vector
  *		state->vec has rows from state->next on; the caller moves next on.
- *		False: there is none left.
+ *		False: there is none left.  With spans, there are the rows of the spans
+ *		besides; all of them are known at the end.
  * flowdb_scan_restart, flowdb_scan_close
  *		Begin anew (at a rescan); release what it holds.
  */
