@@ -4,8 +4,8 @@
  *
  * aggmatch.c says what of a query can, aggplan.c makes path and plan,
  * aggbucket.c cuts time into buckets, agggroup.c keeps groups, aggfinal.c
- * makes PostgreSQL's values of results, aggexec.c runs it all, aggexplain.c
- * tells.
+ * makes PostgreSQL's values of results, aggexec.c runs it all, aggorder.c
+ * window of time by window, aggexplain.c tells.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOWDB_AGG_H
@@ -65,8 +65,18 @@ typedef enum FlowdbAggPrivate
 	FLOWDB_AGG_HOW,	  /* int list: bucket kind, prefix, by_prefix_only,
 						 * number of the relation in the planner's range table */
 	FLOWDB_AGG_BUCKET_FUNCTION, /* oid list of one */
-	FLOWDB_AGG_CLAUSES			/* pushed clauses, for EXPLAIN */
+	FLOWDB_AGG_CLAUSES,			/* pushed clauses, for EXPLAIN */
+	FLOWDB_AGG_ORDER			/* int list: a FlowdbAggDirection, buckets of
+								 * the first window */
 } FlowdbAggPrivate;
+
+/* The order of groups, by their bucket. */
+typedef enum FlowdbAggDirection
+{
+	FLOWDB_AGG_ANYHOW = 0,
+	FLOWDB_AGG_RISING = 1,
+	FLOWDB_AGG_FALLING = 2
+} FlowdbAggDirection;
 
 /* ----------------------------------------------------------- in aggmatch.c */
 
@@ -79,8 +89,9 @@ extern FlowdbAggPlan *flowdb_agg_match(PlannerInfo *root, RelOptInfo *input_rel,
 
 /* ------------------------------------------------------------ in aggplan.c */
 
+/* order: the path's fdw_private, which is FLOWDB_AGG_ORDER. */
 extern ForeignScan *flowdb_agg_plan(PlannerInfo *root, RelOptInfo *rel,
-									List *tlist, Plan *outer_plan);
+									List *order, List *tlist, Plan *outer_plan);
 
 /* ---------------------------------------------------------- in aggbucket.c */
 
@@ -197,6 +208,8 @@ typedef struct FlowdbAggGroups
  *		its key when there is none; it is the current one then.
  * flowdb_groups_same
  *		Is that the current one already?
+ * flowdb_groups_sort
+ *		Bring them in the order of their buckets.
  * flowdb_groups_forget
  *		All of them.
  */
@@ -206,6 +219,8 @@ extern FlowdbAggGroup *flowdb_groups_find(FlowdbAggGroups *g,
 										  FlowdbAggGroup *probe);
 extern bool flowdb_groups_same(const FlowdbAggGroups *g,
 							   const FlowdbAggGroup *probe);
+extern void flowdb_groups_sort(FlowdbAggGroups *g,
+							   FlowdbAggDirection direction);
 extern void flowdb_groups_forget(FlowdbAggGroups *g);
 /* For the planner: bytes of so many groups. */
 extern double flowdb_groups_bytes(double ngroups, int naggs, double key_bytes);
@@ -243,11 +258,53 @@ extern int flowdb_agg_function(Oid oid);
 extern Datum flowdb_agg_result(const FlowdbAggFunction *f, const FlowAgg *agg,
 							   bool *nullp);
 
+/* ----------------------------------------------------------- in aggorder.c */
+
+#define FLOWDB_WINDOW_GROWTH 4 /* a window has so many times as many buckets */
+
+/* Times are cut into windows, taken one after the other in an order. */
+typedef struct FlowdbAggOrder
+{
+	/* constant after init */
+	FlowdbAggDirection direction;
+	double width;		  /* microseconds of a bucket; 0: of times themselves */
+	double first_buckets; /* of the first window */
+
+	bool begun;
+	bool done;	 /* the present window is the last */
+	int64 at;	 /* falling: the last time of the next window, else the first */
+	int64 near;	 /* hint: the next window's buckets are counted from here */
+	int64 far;	 /* hint: behind it there is nothing */
+	double step; /* microseconds */
+	double buckets; /* of the next window */
+	uint64 windows; /* looked into so far, all loops */
+	pg_tz *zone;	/* the session's time zone, when the first one began */
+} FlowdbAggOrder;
+
+/*
+ * flowdb_order_cuts
+ *		For the planner: can the times be cut between buckets, by arguments that
+ *		are known and none of which is an error?
+ * flowdb_order_next
+ *		Go to the next window: the scan reads it then.  False: there is none.
+ *		group_bytes: what the groups of the last window took.
+ */
+extern bool flowdb_order_cuts(FlowdbBucketKind kind, FlowdbTimeType type,
+							  List *args);
+extern void flowdb_order_init(FlowdbAggOrder *o, const ForeignScan *plan,
+							  FlowdbBucketKind kind, List *args);
+extern void flowdb_order_restart(FlowdbAggOrder *o);
+extern bool flowdb_order_next(FlowdbAggOrder *o, FlowdbBucket *b,
+							  FlowdbScanState *scan, ForeignScanState *node,
+							  double group_bytes);
+
 /* ------------------------------------------------------------ in aggexec.c */
 
 extern void flowdb_agg_begin(ForeignScanState *node, int eflags);
 extern TupleTableSlot *flowdb_agg_iterate(ForeignScanState *node);
 extern void flowdb_agg_rescan(ForeignScanState *node);
+/* Windows of time that an ordered node has looked into. */
+extern uint64 flowdb_agg_windows(const ForeignScanState *node);
 
 /* Is it a node that returns groups?  Its state begins with that of a scan. */
 static inline bool

@@ -15,6 +15,7 @@
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
 
@@ -67,10 +68,12 @@ typedef struct Grouping
 	AggFlush flush;
 
 	FlowdbBucket bucket;
+	FlowdbAggOrder order; /* by which all of the below is done a window */
 	FlowdbAggGroups groups;
 	FlowdbAggGroup *ready; /* to be returned next */
 	bool mapped;		   /* calls know their columns */
 	bool ended;			   /* no more rows */
+	double last_bytes;	   /* that the groups of the last window took */
 
 	/* the key of the rows at hand */
 	bool has_key;
@@ -147,6 +150,9 @@ init_grouping(Grouping *state, ForeignScanState *node, const ForeignScan *plan)
 	const FlowdbTable *table = state->scan.table;
 	FlowdbBucketKind kind = (FlowdbBucketKind) linitial_int(how);
 	bool by_prefix_only = lthird_int(how) != 0;
+	List *args = list_copy_tail(
+		plan->fdw_exprs,
+		list_length(list_nth(plan->fdw_private, FLOWDB_SCAN_TYPES)));
 
 	state->prefix = lsecond_int(how);
 	state->grouped = state->keys || kind != FLOWDB_BUCKET_NONE;
@@ -158,12 +164,12 @@ init_grouping(Grouping *state, ForeignScanState *node, const ForeignScan *plan)
 						   (state->prefix == table->nkeys &&
 							flowdb_bucket_rises(kind, table->time_type))))
 		state->flush = AGG_AT_GROUP;
+	flowdb_order_init(&state->order, plan, kind, args);
+	if (state->order.direction != FLOWDB_AGG_ANYHOW)
+		state->flush = AGG_AT_END;
 	flowdb_bucket_init(&state->bucket, kind, table->time_type,
 					   linitial_oid(list_nth(more, FLOWDB_AGG_BUCKET_FUNCTION)),
-					   list_copy_tail(plan->fdw_exprs,
-									  list_length(list_nth(plan->fdw_private,
-														   FLOWDB_SCAN_TYPES))),
-					   &node->ss.ps);
+					   args, &node->ss.ps);
 	flowdb_groups_init(&state->groups, state->ncalls, state->ops);
 	initStringInfo(&state->part);
 }
@@ -488,6 +494,53 @@ fill_groups(Grouping *state, ForeignScanState *node)
 		(void) flowdb_groups_find(&state->groups, &state->probe);
 }
 
+/* The groups of the next window that has any, in order. */
+static void
+fill_window(Grouping *state, ForeignScanState *node)
+{
+	double bytes = state->order.begun ? state->last_bytes : 0;
+
+	do
+	{
+		state->ended = !flowdb_order_next(&state->order, &state->bucket,
+										  &state->scan, node, bytes);
+		if (state->ended)
+			return;
+		fill_groups(state, node);
+		state->ended = false;
+		bytes = flowdb_groups_bytes(state->groups.n, state->ncalls,
+									(double) state->key_len);
+	} while (state->groups.n == 0);
+	state->last_bytes = bytes;
+	flowdb_groups_sort(&state->groups, state->order.direction);
+}
+
+/*
+ * The same by the time zone that the session had at first: a cursor may be
+ * fetched from after it was changed, and buckets must not.
+ */
+static void
+fill_window_zoned(Grouping *state, ForeignScanState *node)
+{
+	pg_tz *zone = session_timezone;
+
+	if (state->order.zone == zone || !state->order.begun)
+	{
+		fill_window(state, node);
+		return;
+	}
+	session_timezone = state->order.zone;
+	PG_TRY();
+	{
+		fill_window(state, node);
+	}
+	PG_FINALLY();
+	{
+		session_timezone = zone;
+	}
+	PG_END_TRY();
+}
+
 /* ------------------------------------------------------------------ results */
 
 static Datum
@@ -546,7 +599,9 @@ flowdb_agg_iterate(ForeignScanState *node)
 	if (!state->ready)
 	{
 		flowdb_groups_forget(&state->groups);
-		if (!state->ended)
+		if (state->order.direction != FLOWDB_AGG_ANYHOW)
+			fill_window_zoned(state, node);
+		else if (!state->ended)
 			fill_groups(state, node);
 		state->ready = state->groups.first;
 		if (!state->ready)
@@ -566,7 +621,14 @@ flowdb_agg_rescan(ForeignScanState *node)
 	flowdb_scan_restart(&state->scan, node);
 	flowdb_groups_forget(&state->groups);
 	flowdb_bucket_restart(&state->bucket);
+	flowdb_order_restart(&state->order);
 	state->ready = NULL;
 	state->ended = false;
 	state->has_key = false;
+}
+
+uint64
+flowdb_agg_windows(const ForeignScanState *node)
+{
+	return ((const Grouping *) node->fdw_state)->order.windows;
 }

@@ -34,6 +34,31 @@ deparse_items(const ForeignScan *plan, bool calls, List *context, bool prefix)
 	return texts;
 }
 
+/* The order of groups: the bucket, and the direction as ORDER BY has it. */
+static void
+explain_order(const ForeignScan *plan, List *context, bool prefix,
+			  ExplainState *es)
+{
+	List *more = list_nth(plan->fdw_private, FLOWDB_SCAN_MORE);
+	List *items = list_nth(more, FLOWDB_AGG_ITEMS);
+	int direction = linitial_int(list_nth(more, FLOWDB_AGG_ORDER));
+	ListCell *lc;
+
+	if (direction == FLOWDB_AGG_ANYHOW)
+		return;
+	foreach (lc, plan->fdw_scan_tlist)
+		if (list_nth_int(items, 3 * foreach_current_index(lc)) ==
+			FLOWDB_AGG_BUCKET)
+			ExplainPropertyText(
+				"FlowDB Order",
+				psprintf("%s%s",
+						 deparse_expression(
+							 (Node *) ((TargetEntry *) lfirst(lc))->expr,
+							 context, prefix, false),
+						 direction == FLOWDB_AGG_FALLING ? " DESC" : ""),
+				es);
+}
+
 /* The pushed clauses, which are the planner's: setrefs.c has not seen them. */
 static List *
 pushed_clauses(const ForeignScan *plan)
@@ -63,8 +88,13 @@ flowdb_agg_explain(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyList("FlowDB Aggregate", calls, es);
 	if (groups != NIL)
 		ExplainPropertyList("FlowDB Group Key", groups, es);
+	explain_order(plan, context, prefix, es);
 	flowdb_explain_store(state->table, es);
 	flowdb_explain_clauses(plan, pushed_clauses(plan), context, es);
-	if (es->analyze && state->db)
-		flowdb_explain_stats(node, state, es);
+	if (!es->analyze || !state->db)
+		return;
+	if (flowdb_agg_windows(node) > 0)
+		ExplainPropertyInteger("FlowDB Windows", NULL,
+							   (int64) flowdb_agg_windows(node), es);
+	flowdb_explain_stats(node, state, es);
 }

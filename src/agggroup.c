@@ -150,6 +150,43 @@ flowdb_groups_find(FlowdbAggGroups *g, FlowdbAggGroup *probe)
 	return group;
 }
 
+static int
+compare_rising(const void *pa, const void *pb)
+{
+	int64 a = (*(FlowdbAggGroup *const *) pa)->bucket;
+	int64 b = (*(FlowdbAggGroup *const *) pb)->bucket;
+
+	return a < b ? -1 : a > b;
+}
+
+static int
+compare_falling(const void *pa, const void *pb)
+{
+	return compare_rising(pb, pa);
+}
+
+void
+flowdb_groups_sort(FlowdbAggGroups *g, FlowdbAggDirection direction)
+{
+	FlowdbAggGroup **sorted;
+	uint32 n = 0;
+
+	if (g->n < 2)
+		return;
+	sorted =
+		MemoryContextAllocHuge(g->cxt, (Size) g->n * sizeof(FlowdbAggGroup *));
+	for (FlowdbAggGroup *group = g->first; group; group = group->next)
+		sorted[n++] = group;
+	pg_qsort(sorted, n, sizeof(FlowdbAggGroup *),
+			 direction == FLOWDB_AGG_FALLING ? compare_falling
+											 : compare_rising);
+	for (uint32 i = 0; i < n; i++)
+		sorted[i]->next = i + 1 < n ? sorted[i + 1] : NULL;
+	g->first = sorted[0];
+	g->last = sorted[n - 1];
+	pfree(sorted);
+}
+
 double
 flowdb_groups_bytes(double ngroups, int naggs, double key_bytes)
 {

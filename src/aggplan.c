@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "executor/nodeHash.h"
 #include "miscadmin.h"
 #include "optimizer/cost.h"
@@ -20,6 +22,7 @@
 #include "agg.h"
 
 #define CALL_FACTOR 0.1 /* of cpu_operator_cost: a value in a loop over many */
+#define KEY_PAGES 0.5	/* of seq_page_cost: the least that a window reads */
 #define SLICE_FACTOR 0.02 /* of cpu_tuple_cost: find a row's group */
 
 /* ------------------------------------------------------------------- costs */
@@ -27,6 +30,9 @@
 /* How many groups there are, by what the planner and the store know. */
 typedef struct GroupCounts
 {
+	double rows;	/* that are read */
+	double buckets; /* of time */
+	double keys;	/* groups of a bucket, about */
 	double groups;	/* all of them */
 	double at_once; /* so many are in memory at a time */
 } GroupCounts;
@@ -63,6 +69,8 @@ count_groups(PlannerInfo *root, const FlowdbAggPlan *plan, double rows,
 	double nbuckets;
 	double nkeys = 1;
 
+	counts->rows = rows;
+	counts->buckets = counts->keys = 1;
 	counts->groups = counts->at_once = 1;
 	if (plan->groups == NIL)
 		return;
@@ -71,6 +79,8 @@ count_groups(PlannerInfo *root, const FlowdbAggPlan *plan, double rows,
 	if (plan->keys != NIL)
 		nkeys = Min(fr->keys,
 					estimate_num_groups(root, plan->keys, rows, NULL, NULL));
+	counts->buckets = nbuckets;
+	counts->keys = nkeys;
 	counts->groups = clamp_row_est(Min(nkeys * nbuckets, expected));
 	if (plan->by_prefix_only && plan->bucket == FLOWDB_BUCKET_NONE)
 		return;
@@ -82,41 +92,147 @@ count_groups(PlannerInfo *root, const FlowdbAggPlan *plan, double rows,
 
 /* False: the groups would not fit into the memory that a hash table may have. */
 static bool
-estimate(PlannerInfo *root, const FlowdbAggPlan *plan, FlowdbCost *cost)
+groups_fit(const FlowdbAggPlan *plan, double groups)
+{
+	const FlowdbRel *fr = plan->input->fdw_private;
+
+	return flowdb_groups_bytes(groups, list_length(plan->items),
+							   Max(16, fr->bytes / fr->records / 4)) <=
+		   (double) get_hash_memory_limit();
+}
+
+/* Of a path without an order; counts of it too. */
+static void
+estimate(PlannerInfo *root, const FlowdbAggPlan *plan, FlowdbCost *cost,
+		 GroupCounts *counts)
 {
 	const FlowdbRel *fr = plan->input->fdw_private;
 	int ncalls = list_length(plan->items);
-	GroupCounts counts;
 	double rows;
 	QualCost having;
 
 	flowdb_cost_vectors(root, plan->input, fr, &fr->quals, cost);
 	rows = cost->rows;
-	count_groups(root, plan, rows, &counts);
-	if (flowdb_groups_bytes(counts.at_once, ncalls,
-							Max(16, fr->bytes / fr->records / 4)) >
-		(double) get_hash_memory_limit())
-		return false;
+	count_groups(root, plan, rows, counts);
 	cost->total += rows * (cpu_operator_cost * CALL_FACTOR * ncalls +
 						   cpu_tuple_cost * SLICE_FACTOR);
 	/* what is held comes out at the end of the rows */
-	if (counts.at_once > 1 || plan->groups == NIL)
+	if (counts->at_once > 1 || plan->groups == NIL)
 		cost->startup = cost->total;
-	cost->rows = counts.groups;
-	cost->total += counts.groups * cpu_tuple_cost;
+	cost->rows = counts->groups;
+	cost->total += counts->groups * cpu_tuple_cost;
 	if (plan->having != NIL)
 	{
 		cost_qual_eval(&having, plan->having, root);
 		cost->startup += having.startup;
-		cost->total += having.startup + counts.groups * having.per_tuple;
+		cost->total += having.startup + counts->groups * having.per_tuple;
 		cost->rows = clamp_row_est(
-			counts.groups *
+			counts->groups *
 			clauselist_selectivity(root, plan->having, 0, JOIN_INNER, NULL));
 	}
-	return true;
+}
+
+/* ------------------------------------------------------------------- order */
+
+/*
+ * What of the query's order groups can come in: that of their bucket, first of
+ * all.  Where NULLs go does not matter: no bucket is one.
+ */
+static List *
+bucket_pathkeys(PlannerInfo *root, RelOptInfo *rel, const FlowdbAggPlan *plan,
+				FlowdbAggDirection *directionp)
+{
+	const FlowdbTable *table = ((FlowdbRel *) plan->input->fdw_private)->table;
+	Expr *bucket = NULL;
+	PathKey *pathkey;
+	EquivalenceMember *em;
+	ListCell *lc;
+
+	*directionp = FLOWDB_AGG_ANYHOW;
+	if (root->sort_pathkeys == NIL ||
+		!flowdb_order_cuts(plan->bucket, table->time_type, plan->bucket_args))
+		return NIL;
+	foreach (lc, plan->items)
+		if (((const FlowdbAggItem *) lfirst(lc))->kind == FLOWDB_AGG_BUCKET)
+			bucket = ((TargetEntry *) list_nth(plan->tlist,
+											   foreach_current_index(lc)))
+						 ->expr;
+	pathkey = linitial(root->sort_pathkeys);
+	if (pathkey->pk_opfamily != flowdb_time_family(table->time_type) ||
+		pathkey->pk_eclass->ec_has_volatile)
+		return NIL;
+	flowdb_foreach_member (em, pathkey->pk_eclass, rel->relids)
+		if (equal(em->em_expr, bucket))
+		{
+			*directionp = FLOWDB_PATHKEY_DESCENDS(pathkey) ? FLOWDB_AGG_FALLING
+														   : FLOWDB_AGG_RISING;
+			return list_make1(pathkey);
+		}
+	return NIL;
+}
+
+/* A constant of LIMIT or OFFSET; missing, if it is not known. */
+static double
+limit_value(Node *node, double missing)
+{
+	Const *c = (Const *) node;
+
+	return c && IsA(c, Const) && !c->constisnull
+			   ? (double) DatumGetInt64(c->constvalue)
+			   : missing;
+}
+
+/* Buckets of the first window: as many as the query will ask for. */
+static double
+first_buckets(PlannerInfo *root, const FlowdbAggPlan *plan,
+			  const GroupCounts *counts)
+{
+	double rows = limit_value(root->parse->limitCount, 1) +
+				  limit_value(root->parse->limitOffset, 0);
+	double n = Min(ceil(rows / counts->keys), 1e6);
+
+	while (n > 1 && !groups_fit(plan, n * counts->keys))
+		n = floor(n / 2);
+	return Max(n, 1);
+}
+
+/* The plain path's cost, changed into that of windows: each reads at least a
+ * block of each key, which also the first pays before there is a group. */
+static void
+order_cost(const FlowdbAggPlan *plan, const GroupCounts *counts, double first,
+		   FlowdbCost *cost)
+{
+	const FlowdbRel *fr = plan->input->fdw_private;
+	double keys = Max(1, fr->keys * Min(1, counts->rows / fr->records));
+	Cost each =
+		Min(cost->total, keys * (fr->sstables > 0 ? KEY_PAGES * seq_page_cost
+												  : cpu_tuple_cost));
+	double windows = 1;
+
+	if (counts->buckets > first)
+		windows +=
+			ceil(log(counts->buckets / first) / log(FLOWDB_WINDOW_GROWTH));
+	cost->startup =
+		Min(cost->total, each + cost->total * Min(1, first / counts->buckets));
+	cost->total += windows * each + 2 * cpu_operator_cost * counts->groups *
+										log(counts->groups + 1);
 }
 
 /* -------------------------------------------------------------------- path */
+
+static void
+add_agg_path(PlannerInfo *root, RelOptInfo *rel, const FlowdbCost *cost,
+			 List *pathkeys, FlowdbAggDirection direction, double first)
+{
+	QualCost target = rel->reltarget->cost;
+
+	add_path(rel,
+			 (Path *) flowdb_create_foreign_upper_path(
+				 root, rel, rel->reltarget, cost->rows,
+				 cost->startup + target.startup,
+				 cost->total + target.startup + target.per_tuple * cost->rows,
+				 pathkeys, NULL, list_make2_int((int) direction, (int) first)));
+}
 
 void
 flowdbGetForeignUpperPaths(PlannerInfo *root, UpperRelationKind stage,
@@ -125,21 +241,28 @@ flowdbGetForeignUpperPaths(PlannerInfo *root, UpperRelationKind stage,
 {
 	FlowdbAggPlan *plan;
 	FlowdbCost cost;
+	GroupCounts counts;
+	FlowdbAggDirection direction;
+	List *pathkeys;
+	double first;
 
 	if (!flowdb_enable_aggregate_pushdown || stage != UPPERREL_GROUP_AGG ||
 		output_rel->fdw_private)
 		return;
 	plan = flowdb_agg_match(root, input_rel, output_rel,
 							((GroupPathExtraData *) extra)->havingQual);
-	if (!plan || !estimate(root, plan, &cost))
+	if (!plan)
 		return;
 	output_rel->fdw_private = plan;
-	cost.startup += output_rel->reltarget->cost.startup;
-	cost.total += output_rel->reltarget->cost.startup +
-				  output_rel->reltarget->cost.per_tuple * cost.rows;
-	add_path(output_rel, (Path *) flowdb_create_foreign_upper_path(
-							 root, output_rel, output_rel->reltarget, cost.rows,
-							 cost.startup, cost.total, NIL, NULL, NIL));
+	estimate(root, plan, &cost, &counts);
+	if (groups_fit(plan, counts.at_once))
+		add_agg_path(root, output_rel, &cost, NIL, FLOWDB_AGG_ANYHOW, 0);
+	pathkeys = bucket_pathkeys(root, output_rel, plan, &direction);
+	if (pathkeys == NIL || !groups_fit(plan, counts.keys))
+		return;
+	first = first_buckets(root, plan, &counts);
+	order_cost(plan, &counts, first, &cost);
+	add_agg_path(root, output_rel, &cost, pathkeys, direction, first);
 }
 
 /* -------------------------------------------------------------------- plan */
@@ -167,7 +290,7 @@ wanted_columns(const FlowdbAggPlan *plan)
 
 /* What only an aggregate's plan has. */
 static List *
-plan_private(const FlowdbAggPlan *plan, const FlowdbQuals *quals)
+plan_private(const FlowdbAggPlan *plan, const FlowdbQuals *quals, List *order)
 {
 	List *items = NIL;
 	ListCell *lc;
@@ -180,15 +303,16 @@ plan_private(const FlowdbAggPlan *plan, const FlowdbQuals *quals)
 		items = lappend_int(items, item->number);
 		items = lappend_int(items, item->attnum);
 	}
-	return list_make4(
-		items,
-		list_make4_int((int) plan->bucket, plan->prefix, plan->by_prefix_only,
-					   (int) plan->input->relid),
-		list_make1_oid(plan->bucket_function), flowdb_plan_clauses(quals));
+	return list_make5(items,
+					  list_make4_int((int) plan->bucket, plan->prefix,
+									 plan->by_prefix_only,
+									 (int) plan->input->relid),
+					  list_make1_oid(plan->bucket_function),
+					  flowdb_plan_clauses(quals), order);
 }
 
 ForeignScan *
-flowdb_agg_plan(PlannerInfo *root, RelOptInfo *rel, List *tlist,
+flowdb_agg_plan(PlannerInfo *root, RelOptInfo *rel, List *order, List *tlist,
 				Plan *outer_plan)
 {
 	const FlowdbAggPlan *plan = rel->fdw_private;
@@ -197,7 +321,7 @@ flowdb_agg_plan(PlannerInfo *root, RelOptInfo *rel, List *tlist,
 	List *private = flowdb_plan_scan(root, plan->input, &fr->quals,
 									 wanted_columns(plan), 0, &exprs);
 
-	private = lappend(private, plan_private(plan, &fr->quals));
+	private = lappend(private, plan_private(plan, &fr->quals, order));
 	return make_foreignscan(tlist, plan->having, 0,
 							list_concat_copy(exprs, plan->bucket_args), private,
 							plan->tlist, NIL, outer_plan);

@@ -252,16 +252,32 @@ flowdb_scan_prepare(FlowdbScanState *state, ForeignScanState *node)
 	return true;
 }
 
-static void
-start_scan(FlowdbScanState *state, ForeignScanState *node)
+bool
+flowdb_scan_start(FlowdbScanState *state, ForeignScanState *node)
 {
 	state->started = true;
+	state->windowed = false;
 	state->want = state->all_rows ? FLOW_VECTOR_ROWS : FIRST_ROWS;
 	state->next = 0;
 	state->span_rows = 0;
 	state->finished = !flowdb_scan_prepare(state, node);
 	if (state->sharer && !state->finished)
 		flowdb_share_start(state);
+	return !state->finished;
+}
+
+void
+flowdb_scan_window(FlowdbScanState *state, int64 lo, int64 hi)
+{
+	Assert(state->started && !state->sharer);
+	flowdb_scan_close(state);
+	flowdb_ranges_rewind(state->ranges);
+	state->windowed = true;
+	state->window_lo = lo;
+	state->window_hi = hi;
+	state->vec = NULL;
+	state->next = 0;
+	state->finished = false;
 }
 
 /* Read the row at the spec's one key and time: its vector is all there is. */
@@ -279,15 +295,44 @@ get_point(FlowdbScanState *state)
 	state->single = true;
 }
 
+/* Cut the spec's range to the window; false: nothing is left of it. */
+static bool
+clip_range(FlowdbScanState *state)
+{
+	FlowTimeBound *lo = &state->spec.ts_lo;
+	FlowTimeBound *hi = &state->spec.ts_hi;
+
+	Assert(lo->kind != FLOW_EXCLUSIVE && hi->kind != FLOW_EXCLUSIVE);
+	if (state->window_lo != PG_INT64_MIN &&
+		(lo->kind == FLOW_OPEN || lo->ts < state->window_lo))
+		*lo = (FlowTimeBound){FLOW_INCLUSIVE, state->window_lo};
+	if (state->window_hi != PG_INT64_MAX &&
+		(hi->kind == FLOW_OPEN || hi->ts > state->window_hi))
+		*hi = (FlowTimeBound){FLOW_INCLUSIVE, state->window_hi};
+	return lo->kind == FLOW_OPEN || hi->kind == FLOW_OPEN || lo->ts <= hi->ts;
+}
+
+/* The next range with its bounds in the spec; false: there is none. */
+static bool
+next_range(FlowdbScanState *state, bool *pointp)
+{
+	do
+	{
+		if (!(state->sharer
+				  ? flowdb_share_next(state, pointp)
+				  : flowdb_ranges_next(state->ranges, &state->spec, pointp)))
+			return false;
+	} while (state->windowed && !clip_range(state));
+	return true;
+}
+
 /* Open the next range; false: there is none.  A point is read at once. */
 static bool
 open_range(FlowdbScanState *state)
 {
 	bool point;
 
-	if (!(state->sharer
-			  ? flowdb_share_next(state, &point)
-			  : flowdb_ranges_next(state->ranges, &state->spec, &point)))
+	if (!next_range(state, &point))
 		return false;
 	state->nranges++;
 	state->single = false;
@@ -361,7 +406,7 @@ bool
 flowdb_scan_vector(FlowdbScanState *state, ForeignScanState *node)
 {
 	if (!state->started)
-		start_scan(state, node);
+		(void) flowdb_scan_start(state, node);
 	while (!state->vec || state->next >= state->vec->nrows)
 		if (state->finished || !fill(state))
 			return false;

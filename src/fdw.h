@@ -584,8 +584,11 @@ typedef struct FlowdbScanState
 	FlowdbDecoder *decoder; /* NULL until the store is known */
 	Bitmapset *wanted;
 	bool reverse;
-	bool all_rows; /* will be asked for: no small vectors first */
-	bool spans;	   /* rows are only counted, and their times bounded */
+	bool all_rows;	 /* will be asked for: no small vectors first */
+	bool spans;		 /* rows are only counted, and their times bounded */
+	bool windowed;	 /* of the ranges, only times within the window are read */
+	int64 window_lo; /* both inclusive */
+	int64 window_hi;
 
 	int nquals;
 	FlowdbScanQual *quals;
@@ -631,8 +634,18 @@ extern void flowdbEndForeignScan(ForeignScanState *node);
  *		bounds; false: there is nothing to read.
  * flowdb_scan_vector
  *		state->vec has rows from state->next on; the caller moves next on.
+<<<<<<< HEAD
  *		False: there is none left.  With spans, there are the rows of the spans
  *		besides; all of them are known at the end.
+=======
+ *		False: there is none left.
+ * flowdb_scan_start
+ *		Before the first window: what flowdb_scan_vector would do at its first
+ *		call; false: there is nothing to read.
+ * flowdb_scan_window
+ *		From here on read the rows of a window of time, of all ranges, as of the
+ *		same moment as those before.
+>>>>>>> wip-topn
  * flowdb_scan_restart, flowdb_scan_close
  *		Begin anew (at a rescan); release what it holds.
  */
@@ -640,6 +653,8 @@ extern void flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node,
 							 Relation rel, int eflags);
 extern bool flowdb_scan_prepare(FlowdbScanState *state, ForeignScanState *node);
 extern bool flowdb_scan_vector(FlowdbScanState *state, ForeignScanState *node);
+extern bool flowdb_scan_start(FlowdbScanState *state, ForeignScanState *node);
+extern void flowdb_scan_window(FlowdbScanState *state, int64 lo, int64 hi);
 extern void flowdb_scan_restart(FlowdbScanState *state, ForeignScanState *node);
 extern void flowdb_scan_close(FlowdbScanState *state);
 /* What all scans of this node have read so far. */

@@ -447,7 +447,8 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	bool all;
 
 	if (IS_UPPER_REL(baserel))
-		return flowdb_agg_plan(root, baserel, tlist, outer_plan);
+		return flowdb_agg_plan(root, baserel, best_path->fdw_private, tlist,
+							   outer_plan);
 	flowdb_quals_split(root, baserel, fr->table, scan_clauses, &quals);
 	wanted = wanted_columns(baserel, &quals, &all);
 	private =
