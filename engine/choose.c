@@ -232,11 +232,12 @@ expired_share(const FlowSstInfo *info, int64_t horizon)
 }
 
 /*
- * The share of ssts[i] that a merge of it alone leaves out.  Each part of it
- * is gone after such a merge, so nothing is rewritten for ever: what hides
- * something below, also by a tombstone that has made a collection wait
- * (expired.h), counts for nothing.  An entry of an aborted transaction stands
- * for one row at least, and for metadata that nothing else gives back.
+ * The share of ssts[i] that a merge of it alone leaves out.  The oldest rows
+ * mostly expire first, so that what hides nothing from the first time on is
+ * what goes; of the other expired rows tombstones stay.  In either case no
+ * expired row is left, nor a tombstone that counted, and nothing is rewritten
+ * for ever.  An entry of an aborted transaction stands for one row at least,
+ * and for metadata that nothing else gives back.
  */
 static double
 garbage_of(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
@@ -244,18 +245,24 @@ garbage_of(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
 	const FlowSst *sst = ssts[i];
 	const FlowSstInfo *info = &sst->info;
 	double records = (double) (info->records + info->ntombs);
-	double share = 0;
+	double share;
+	double goes;
 
 	if (atomic_load(&sst->unsettled) > 0)
 		return flowi_version_count_txns(sst, FLOW_TXN_ABORTED) / records;
 	if (info->records == 0)
 		return 0;
-	share = FLOW_MAX((double) info->tombstones / (double) info->records,
-					 expired_share(info, horizon));
-	if (share == 0 ||
-		flowi_expired_hides(ssts, n, i,
-							info->tombstones > 0 ? INT64_MIN : horizon))
-		return 0;
+	share = expired_share(info, horizon);
+	if (share > 0)
+	{
+		goes = flowi_expired_free(ssts, n, i, horizon);
+		share = FLOW_MIN(share, goes);
+	}
+	if (info->tombstones > 0 && !flowi_expired_hides(ssts, n, i))
+	{
+		goes = (double) info->tombstones / (double) info->records;
+		share = FLOW_MAX(share, goes);
+	}
 	return share;
 }
 

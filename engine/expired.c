@@ -26,17 +26,36 @@ lies_below(const FlowSstInfo *a, const FlowSstInfo *b)
 }
 
 bool
-flowi_expired_hides(FlowSst *const *ssts, uint32_t n, uint32_t i,
-					int64_t horizon)
+flowi_expired_hides(FlowSst *const *ssts, uint32_t n, uint32_t i)
 {
 	for (uint32_t k = 0; k < n; k++)
 	{
-		if (k != i &&
-			(ssts[k]->info.expire_max > horizon || horizon == INT64_MIN) &&
-			lies_below(&ssts[i]->info, &ssts[k]->info))
+		if (k != i && lies_below(&ssts[i]->info, &ssts[k]->info))
 			return true;
 	}
 	return false;
+}
+
+double
+flowi_expired_free(FlowSst *const *ssts, uint32_t n, uint32_t i,
+				   int64_t horizon)
+{
+	const FlowSstInfo *info = &ssts[i]->info;
+	double first = (double) info->ts_min;
+	double share = 1;
+
+	for (uint32_t k = 0; k < n && share > 0; k++)
+	{
+		const FlowSstInfo *below = &ssts[k]->info;
+
+		if (k == i || below->expire_max <= horizon || !lies_below(info, below))
+			continue;
+		if (below->ts_min <= info->ts_min)
+			return 0;
+		share = FLOW_MIN(share, ((double) below->ts_min - first) /
+									((double) info->ts_max - first));
+	}
+	return share;
 }
 
 /* Is anything below ssts[i] that stays? */
@@ -64,7 +83,7 @@ flowi_expired_mark(FlowSst *const *ssts, uint32_t n, int64_t horizon,
 
 		drop[i] = info->records > 0 && info->expire_max <= horizon &&
 				  info->ntombs == 0 && atomic_load(&ssts[i]->unsettled) == 0 &&
-				  !flowi_expired_hides(ssts, n, i, horizon);
+				  flowi_expired_free(ssts, n, i, horizon) == 1;
 		marked += drop[i];
 	}
 	/* each round takes one off at least */

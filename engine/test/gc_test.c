@@ -221,6 +221,45 @@ test_neighbours(void)
 	check_passed("tombstones of expired rows keep nothing");
 }
 
+/*
+ * What has expired of a file goes, though its newer rows lie over a file that
+ * lives: else files of a stream, whose times overlap a little, would all wait
+ * for the next one.
+ */
+static void
+test_part_over_living(void)
+{
+	TestDb t;
+	uint32_t s;
+	int steps = 0;
+	FlowStatus st = FLOW_OK;
+
+	open_db(&t, &s);
+	horizon = 5;
+	for (int64_t ts = 90; ts < 190; ts++)
+		test_put_expiring(&t, s, "k", ts, "x", 1000 + ts);
+	flush(&t);
+	for (int64_t ts = 0; ts < 100; ts++)
+		test_put_expiring(&t, s, "k", ts, "y", 1000 + ts);
+	flush(&t);
+	horizon = 1040; /* less than half is not worth it */
+	CHECK_STATUS(flow_maintenance_step(t.db, 100000, NULL), FLOW_END);
+	horizon = 1069;
+	for (; st == FLOW_OK && steps < 100; steps++)
+		st = flow_maintenance_step(t.db, 100000, NULL);
+	CHECK_STATUS(st, FLOW_END);
+	CHECK(stats_of(&t).sstables == 2 && stats_of(&t).sstable_records == 130);
+	CHECK(t.sh->version->sst[1]->info.ts_min == 70);
+	/* the rest lies over what lives: tombstones, once */
+	horizon = 1095;
+	for (steps = 0, st = FLOW_OK; st == FLOW_OK && steps < 100; steps++)
+		st = flow_maintenance_step(t.db, 100000, NULL);
+	CHECK_STATUS(st, FLOW_END);
+	CHECK(stats_of(&t).sstable_records == 110);
+	test_close(&t);
+	check_passed("expired rows over nothing go, though others are over rows");
+}
+
 /* A file with tombstones goes together with what they hide, or not at all. */
 static void
 test_deleted_and_expired(void)
@@ -311,6 +350,7 @@ main(void)
 	test_gc_beside_merges();
 	test_neighbours();
 	test_deleted_and_expired();
+	test_part_over_living();
 	test_covered();
 	test_flush_expired();
 	test_garbage_over_garbage();
