@@ -83,13 +83,20 @@ note_size()
         "SELECT round($(du -s -B1 "$dir" | cut -f1)::numeric / $((hosts * points)), 2)")"
 }
 
+# compact: until there is nothing left to merge.
+compact()
+{
+    sql -c "SELECT flowdb_flush('bench_flowdb')" >/dev/null
+    while [ "$(sql -At -c "SELECT flowdb_compact('bench_flowdb')")" = t ]; do :; done
+}
+
 # sizes: of both tables when all is on disk, and after a compaction.
 sizes()
 {
     sql -c "VACUUM (ANALYZE) heap" -c "SELECT flowdb_flush('bench_flowdb')" >/dev/null
     sql -c CHECKPOINT
     note_size "size after a flush, bytes a row"
-    sql -c "SELECT flowdb_compact('bench_flowdb')" >/dev/null
+    compact
     sleep 2 # the files that it replaced go
     note_size "size after a compaction, bytes a row"
 }
@@ -162,7 +169,7 @@ table()
             }
             return (list[int((n + 1) / 2)] + list[int(n / 2) + 1]) / 2
         }
-        function round(x) { return sprintf(x < 10 ? "%.2f" : x < 100 ? "%.1f" : "%d", x) }
+        function round(x) { return sprintf(x < 0.1 ? "%.3f" : x < 10 ? "%.2f" : x < 100 ? "%.1f" : "%d", x) }
         function line(m, i, heap, flow, ratio, known, met, verdict) {
             for (i = 1; i <= n[m, "flowdb"]; i++) {
                 heap[i] = figure[m, "heap", i]; flow[i] = figure[m, "flowdb", i]
@@ -174,8 +181,8 @@ table()
             met = kind[m] == "most" ? ratio[0] <= bound[m] : ratio[0] >= bound[m]
             verdict = !known ? "|" : sprintf("%s %s | %s", \
                 kind[m] == "most" ? "<=" : ">=", bound[m], met ? "met" : "not met")
-            printf ratio[0] < 0.1 ? "| %s | %s | %s | %.4f | %s |\n" : "| %s | %s | %s | %.2f | %s |\n",
-                m, round(median(heap, n[m])), round(median(flow, n[m])), ratio[0], verdict
+            printf "| %s | %s | %s | %s | %s |\n", m, round(median(heap, n[m])),
+                round(median(flow, n[m])), sprintf(ratio[0] < 0.1 ? "%.3g" : "%.2f", ratio[0]), verdict
         }
         FNR == NR { split($0, f, "|"); name[++ntargets] = f[1]; kind[f[1]] = f[2]; bound[f[1]] = f[3]; next }
         { split($0, f, "\t"); if (!(f[1] in seen) && !(f[1] in kind)) other[++nothers] = f[1]

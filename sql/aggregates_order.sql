@@ -2,6 +2,7 @@
 -- heap twin.
 SET timezone = 'UTC';
 SET datestyle = 'ISO';
+SET jit = off;
 CREATE SERVER aggo FOREIGN DATA WRAPPER flowdb_fdw;
 CREATE FOREIGN TABLE fo (k int, ts timestamptz, v int, f float8) SERVER aggo OPTIONS (key_columns 'k', time_column 'ts', store 'o');
 CREATE TABLE ho (LIKE fo);
@@ -13,9 +14,24 @@ EXPLAIN (COSTS OFF) SELECT date_bin('1 min', ts, '2000-01-01') AS m, max(v) FROM
 EXPLAIN (COSTS OFF) SELECT date_bin('1 min', ts, '2000-01-01') AS m, max(v) FROM fo GROUP BY m ORDER BY m LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT date_trunc('hour', ts) AS m, k, max(v) FROM fo GROUP BY m, k ORDER BY m DESC, k LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT date_trunc('hour', ts) AS m, max(v) FROM fo GROUP BY m ORDER BY m;
-EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT date_bin('1 min', ts, '2000-01-01') AS m, max(v) FROM fo GROUP BY m ORDER BY m DESC LIMIT 5 OFFSET 3;
+CREATE FUNCTION windows(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+    IF line ~ '(rows=|Windows|FlowDB Rows)' THEN
+      RETURN NEXT line;
+    END IF;
+  END LOOP;
+END $$;
+SELECT windows('SELECT date_bin(''1 min'', ts, ''2000-01-01'') AS m, max(v) FROM fo GROUP BY m ORDER BY m DESC LIMIT 5 OFFSET 3');
+SELECT windows('SELECT date_bin(''1 min'', ts, ''2000-01-01'') AS m, max(v) FROM fo GROUP BY m ORDER BY m LIMIT 5 OFFSET 3');
 -- HAVING leaves the first windows without a group
-EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT date_bin('1 min', ts, '2000-01-01') AS m, max(v) FROM fo GROUP BY m HAVING max(v) < 99000 ORDER BY m DESC LIMIT 1;
+SELECT windows('SELECT date_bin(''1 min'', ts, ''2000-01-01'') AS m, max(v) FROM fo GROUP BY m HAVING max(v) < 99000 ORDER BY m DESC LIMIT 1');
+-- a long stretch of nothing
+INSERT INTO fo VALUES (3, '2025-01-01', 1, 1), (3, '2023-01-01', 1, 1);
+SELECT w FROM windows('SELECT date_bin(''1 min'', ts, ''2000-01-01'') AS m, max(v) FROM fo GROUP BY m ORDER BY m DESC LIMIT 2') w WHERE w ~ 'Windows';
+SELECT w FROM windows('SELECT date_bin(''1 min'', ts, ''2000-01-01'') AS m, max(v) FROM fo GROUP BY m ORDER BY m LIMIT 4') w WHERE w ~ 'Windows';
 -- not by what is no constant, or would be an error
 PREPARE p(interval) AS SELECT date_bin($1, ts, '2000-01-01') AS m, max(v) FROM fo GROUP BY m ORDER BY m DESC LIMIT 5;
 SET plan_cache_mode = force_generic_plan;
@@ -161,6 +177,16 @@ BEGIN
     END LOOP;
   END LOOP;
 END $$;
+-- edges of windows right there
+SELECT count(*), bool_and(good) FROM (
+  SELECT set_config('timezone', zone, false) = zone AND
+    same(format('SELECT date_trunc(%L, ts) AS b, count(*), sum(v) FROM %%s WHERE ts %s %L GROUP BY b ORDER BY b %s', unit, op, at::timestamptz + shift,
+      CASE op WHEN '<' THEN 'DESC' ELSE 'ASC' END)) AS good
+  FROM (VALUES ('America/St_Johns', '1988-10-30 02:31Z'), ('America/St_Johns', '2006-10-29 02:31Z'), ('America/St_Johns', '2007-03-11 03:31Z'),
+      ('Australia/Lord_Howe', '2023-04-01 15:00Z'), ('Australia/Lord_Howe', '2023-09-30 15:30Z'), ('Pacific/Apia', '2011-12-30 10:00Z'),
+      ('Pacific/Kwajalein', '1969-10-01 12:00Z'), ('Pacific/Kwajalein', '1993-08-21 12:00Z'), ('Africa/Monrovia', '1972-01-07 00:44Z')) z(zone, at),
+    unnest(ARRAY['-1 hour', '-10 sec', '10 min', '45 min', '90 min', '1 day', '2 days']::interval[]) shift,
+    unnest(ARRAY['minute', 'hour', 'day', 'week']) unit, unnest(ARRAY['<', '>=']) op) x;
 SET timezone = 'UTC';
 
 -- Other types of time, and partitions.
@@ -192,6 +218,7 @@ SET work_mem = '64kB';
 SET hash_mem_multiplier = 1;
 SELECT count(*), sum(n), bool_and(up) FROM (SELECT n, m < lag(m, 1, 'infinity') OVER () AS up FROM (SELECT ts AS m, count(*) AS n FROM p1 GROUP BY m ORDER BY m DESC) x) y;
 
+SET client_min_messages = warning;
 DROP SERVER aggo CASCADE;
 DROP TABLE parts, ho, shapes;
-DROP FUNCTION same, all_same;
+DROP FUNCTION same, all_same, windows;

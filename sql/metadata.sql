@@ -30,8 +30,9 @@ CREATE FUNCTION merged() RETURNS bool LANGUAGE plpgsql AS $$
 BEGIN
   FOR i IN 1 .. 600 LOOP
     PERFORM flowdb_flush('meta');
-    PERFORM flowdb_compact('meta');
-    IF (SELECT sum(unresolved_transactions) = 0 FROM flowdb_stats) AND (SELECT b.metadata FROM twins('') b) THEN
+    WHILE flowdb_compact('meta') LOOP
+    END LOOP;
+    IF (SELECT sum(unresolved_transactions) = 0 FROM flowdb_stats WHERE server = 'meta') AND (SELECT b.metadata FROM twins('') b) THEN
       RETURN true;
     END IF;
     PERFORM pg_sleep(0.1);
@@ -72,7 +73,8 @@ DELETE FROM h WHERE k = 3;
 SELECT flowdb_flush('meta') IS NOT NULL;
 SELECT same, answer FROM twins('');
 SELECT merged();
-SELECT * FROM twins('');
+-- a merge may have kept what somebody might still have seen, so blocks may be read
+SELECT same, answer, metadata FROM twins('');
 -- again with other parameters
 PREPARE by_key(int) AS SELECT count(*), max(ts) FROM f WHERE k = $1;
 EXECUTE by_key(1);

@@ -242,6 +242,52 @@ grow(FlowdbAggOrder *o, double group_bytes)
 		o->buckets *= FLOWDB_WINDOW_GROWTH;
 }
 
+/* A stretch without rows, and what the SSTables say where it ends. */
+typedef struct Stretch
+{
+	uint32 store_id;
+	bool falling;
+	int64 at;
+	bool ends;
+	int64 end;
+} Stretch;
+
+static FlowStatus
+look_at_sst(void *arg, const FlowSstStats *sst)
+{
+	Stretch *s = arg;
+	int64 end = s->falling ? Min(sst->ts_max, s->at) : Max(sst->ts_min, s->at);
+
+	if (sst->store_id != s->store_id || sst->records == 0 ||
+		(s->falling ? sst->ts_min > s->at : sst->ts_max < s->at))
+		return FLOW_OK;
+	if (!s->ends || (s->falling ? end > s->end : end < s->end))
+		s->end = end;
+	s->ends = true;
+	return FLOW_OK;
+}
+
+/*
+ * A window was empty: begin to count again where an SSTable does.  Should
+ * memory have rows before that, the next window has them too.
+ */
+static bool
+skip_stretch(FlowdbAggOrder *o, const FlowdbScanState *scan)
+{
+	Stretch s = {scan->spec.store_id, o->direction == FLOWDB_AGG_FALLING, o->at,
+				 false, 0};
+	FlowStatus st;
+
+	while ((st = flow_each_sst(scan->db, look_at_sst, &s)) == FLOW_INTERRUPTED)
+		CHECK_FOR_INTERRUPTS();
+	flowdb_report(st);
+	if (!s.ends || s.end == o->at)
+		return false;
+	o->near = s.end;
+	o->buckets = o->first_buckets;
+	return true;
+}
+
 /* The next window that ends at o->at; all that is left when there is no edge
  * on this side of o->far. */
 static void
@@ -303,15 +349,17 @@ flowdb_order_next(FlowdbAggOrder *o, FlowdbBucket *b, FlowdbScanState *scan,
 
 	if (o->done)
 		return false;
-	if (o->begun)
-		grow(o, group_bytes);
-	else if (flowdb_scan_start(scan, node))
-		begin(o, scan);
-	else
+	if (!o->begun)
 	{
-		o->done = true;
-		return false;
+		if (!flowdb_scan_start(scan, node))
+		{
+			o->done = true;
+			return false;
+		}
+		begin(o, scan);
 	}
+	else if (group_bytes > 0 || !skip_stretch(o, scan))
+		grow(o, group_bytes);
 	if (o->direction == FLOWDB_AGG_FALLING)
 		next_falling(o, b, econtext, &lo, &hi);
 	else

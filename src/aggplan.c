@@ -189,11 +189,12 @@ first_buckets(PlannerInfo *root, const FlowdbAggPlan *plan,
 {
 	double rows = limit_value(root->parse->limitCount, 1) +
 				  limit_value(root->parse->limitOffset, 0);
-	double n = Min(ceil(rows / counts->keys), 1e6);
+	double n = ceil(rows / counts->keys);
 
+	n = Max(Min(n, 1e6), 1);
 	while (n > 1 && !groups_fit(plan, n * counts->keys))
 		n = floor(n / 2);
-	return Max(n, 1);
+	return n;
 }
 
 /* The plain path's cost, changed into that of windows: each reads at least a
