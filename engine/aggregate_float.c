@@ -21,51 +21,35 @@
 #include <math.h>
 
 #include "aggregate_impl.h"
+#include "floatbits.h"
 
 /* 2^60 values below it have a sum and squared deviations far from overflow. */
 #define HUGE_VALUE 1e100
 
 static inline double
-to_double(uint64_t bits)
-{
-	double d;
-
-	memcpy(&d, &bits, sizeof(d));
-	return d;
-}
-
-static inline float
-to_float(uint32_t bits)
-{
-	float f;
-
-	memcpy(&f, &bits, sizeof(f));
-	return f;
-}
-
-static inline double
 value8(const FlowAggSlice *s, uint32_t i)
 {
-	return to_double((uint64_t) s->num[i]);
+	return flowi_double(s->num[i]);
 }
 
 static inline float
 value4(const FlowAggSlice *s, uint32_t i)
 {
-	return to_float((uint32_t) s->num[i]);
+	return flowi_float(s->num[i]);
 }
 
 /* The same, -0 for a NULL: what is added to a sum without a trace. */
 static inline double
 addend8(const FlowAggSlice *s, uint32_t i)
 {
-	return to_double((uint64_t) s->num[i] | flowi_agg_null_mask(s, i) << 63);
+	return flowi_double(
+		(int64_t) ((uint64_t) s->num[i] | flowi_agg_null_mask(s, i) << 63));
 }
 
 static inline float
 addend4(const FlowAggSlice *s, uint32_t i)
 {
-	return to_float((uint32_t) s->num[i] | (uint32_t) s->null[i] << 31);
+	return flowi_float((uint32_t) s->num[i] | (uint32_t) s->null[i] << 31);
 }
 
 /* ---------------------------------------------------------------- doubles */

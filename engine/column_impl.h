@@ -7,6 +7,8 @@
 #define FLOW_COLUMN_IMPL_H
 
 #include "column.h"
+#include "floatbits.h"
+#include "row.h"
 
 /* Flags of a chunk's first byte. */
 #define FLOW_CHUNK_BITMAP 0x10	  /* of NULLs */
@@ -16,61 +18,17 @@
 
 #define FLOW_NAN_BITS INT64_C(0x7ff8000000000000)
 
-static inline double
-flowi_double(int64_t bits)
-{
-	double d;
-
-	memcpy(&d, &bits, sizeof(d));
-	return d;
-}
-
-static inline int64_t
-flowi_double_bits(double d)
-{
-	int64_t bits;
-
-	memcpy(&bits, &d, sizeof(bits));
-	return bits;
-}
-
-/* As vectors have it: sign-extended. */
-static inline int64_t
-flowi_float_bits(float f)
-{
-	int32_t bits;
-
-	memcpy(&bits, &f, sizeof(bits));
-	return bits;
-}
-
-static inline double
-flowi_float(int64_t num)
-{
-	int32_t bits = (int32_t) num;
-	float f;
-
-	memcpy(&f, &bits, sizeof(f));
-	return (double) f;
-}
-
 /* The double that a number of a FLOAT column of so many bytes is. */
 static inline double
 flowi_column_double(int64_t num, uint32_t bytes)
 {
-	return bytes == 4 ? flowi_float(num) : flowi_double(num);
+	return bytes == 4 ? (double) flowi_float(num) : flowi_double(num);
 }
 
 static inline bool
 flowi_column_is_null(const FlowColumnVector *v, uint32_t i)
 {
 	return v->any_null && v->null[i];
-}
-
-static inline bool
-flowi_column_is_number(const FlowColumn *col)
-{
-	return col->kind == FLOW_COLUMN_INT || col->kind == FLOW_COLUMN_FLOAT;
 }
 
 /*

@@ -19,29 +19,12 @@
  */
 #include "filter.h"
 
+#include "floatbits.h"
+
 #define FEW_VALUES 8 /* of IN, for a loop each */
 
 _Static_assert(FLOW_VECTOR_ROWS <= UINT16_MAX + 1,
 			   "rows are numbered by 16 bits");
-
-static inline double
-to_double(int64_t bits)
-{
-	double d;
-
-	memcpy(&d, &bits, sizeof(d));
-	return d;
-}
-
-static inline double
-to_float(int64_t bits)
-{
-	int32_t low = (int32_t) bits;
-	float f;
-
-	memcpy(&f, &low, sizeof(f));
-	return f;
-}
 
 static inline bool
 is_nan(double d)
@@ -86,7 +69,7 @@ reserve(FlowFilters *f, uint32_t n)
 static int64_t
 float_place(int64_t bits)
 {
-	double d = to_double(bits);
+	double d = flowi_double(bits);
 
 	if (is_nan(d))
 		return INT64_MAX;
@@ -117,7 +100,7 @@ split_nan(FlowFilterStep *step)
 	if (step->load == FLOW_LOAD_INT)
 		return;
 	while (step->nvalues > 0 &&
-		   is_nan(to_double(step->values[step->nvalues - 1])))
+		   is_nan(flowi_double(step->values[step->nvalues - 1])))
 	{
 		step->nan = true;
 		step->nvalues--;
@@ -214,22 +197,22 @@ keep_float(FlowFilterOp op, const int64_t *x, uint32_t n, double v,
 	switch (op)
 	{
 		case FLOW_FILTER_LT:
-			KEEP(to_double(x[i]) < v);
+			KEEP(flowi_double(x[i]) < v);
 			break;
 		case FLOW_FILTER_LE:
-			KEEP(to_double(x[i]) <= v);
+			KEEP(flowi_double(x[i]) <= v);
 			break;
 		case FLOW_FILTER_EQ:
-			KEEP(to_double(x[i]) == v);
+			KEEP(flowi_double(x[i]) == v);
 			break;
 		case FLOW_FILTER_GE:
-			KEEP(!(to_double(x[i]) < v));
+			KEEP(!(flowi_double(x[i]) < v));
 			break;
 		case FLOW_FILTER_GT:
-			KEEP(!(to_double(x[i]) <= v));
+			KEEP(!(flowi_double(x[i]) <= v));
 			break;
 		default:
-			KEEP(!(to_double(x[i]) == v));
+			KEEP(!(flowi_double(x[i]) == v));
 			break;
 	}
 }
@@ -242,11 +225,11 @@ keep_beside_nan(FlowFilterOp op, const int64_t *x, uint32_t n, uint8_t *keep)
 	{
 		case FLOW_FILTER_LT:
 		case FLOW_FILTER_NE:
-			KEEP(!is_nan(to_double(x[i])));
+			KEEP(!is_nan(flowi_double(x[i])));
 			break;
 		case FLOW_FILTER_EQ:
 		case FLOW_FILTER_GE:
-			KEEP(is_nan(to_double(x[i])));
+			KEEP(is_nan(flowi_double(x[i])));
 			break;
 		case FLOW_FILTER_GT:
 			memset(keep, 0, n);
@@ -273,8 +256,8 @@ found_float(const int64_t *values, uint32_t n, double x)
 	const int64_t *at = values;
 
 	for (; n > 1; n -= n / 2)
-		at += to_double(at[n / 2 - 1]) < x ? n / 2 : 0;
-	return to_double(*at) == x;
+		at += flowi_double(at[n / 2 - 1]) < x ? n / 2 : 0;
+	return flowi_double(*at) == x;
 }
 
 static void
@@ -293,16 +276,17 @@ keep_in(const FlowFilterStep *step, const int64_t *x, uint32_t n, uint8_t *keep)
 	else if (nvalues <= FEW_VALUES)
 		for (uint32_t v = 0; v < nvalues; v++)
 			for (uint32_t i = 0; i < n; i++)
-				any[i] |= to_double(x[i]) == to_double(values[v]);
+				any[i] |= flowi_double(x[i]) == flowi_double(values[v]);
 	else if (is_int)
 		for (uint32_t i = 0; i < n; i++)
 			any[i] = keep[i] && found_int(values, nvalues, x[i]);
 	else
 		for (uint32_t i = 0; i < n; i++)
-			any[i] = keep[i] && found_float(values, nvalues, to_double(x[i]));
+			any[i] =
+				keep[i] && found_float(values, nvalues, flowi_double(x[i]));
 	if (step->nan)
 		for (uint32_t i = 0; i < n; i++)
-			any[i] |= is_nan(to_double(x[i]));
+			any[i] |= is_nan(flowi_double(x[i]));
 	KEEP(any[i]);
 }
 
@@ -314,7 +298,7 @@ widen(const int64_t *x, uint32_t n, int64_t *room)
 {
 	for (uint32_t i = 0; i < n; i++)
 	{
-		double d = to_float(x[i]);
+		double d = flowi_float(x[i]);
 
 		memcpy(&room[i], &d, sizeof(d));
 	}
@@ -336,7 +320,7 @@ keep_compared(const FlowFilterStep *step, const int64_t *x, uint32_t n,
 	else if (step->nan)
 		keep_beside_nan(step->op, x, n, keep);
 	else
-		keep_float(step->op, x, n, to_double(step->values[0]), keep);
+		keep_float(step->op, x, n, flowi_double(step->values[0]), keep);
 }
 
 void

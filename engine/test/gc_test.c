@@ -284,6 +284,21 @@ test_deleted_and_expired(void)
 	horizon = 200;
 	CHECK_OK(flow_gc(t.db, &purged));
 	CHECK(purged == 4 && t.sh->version->nssts == 0);
+
+	/* below lies a file that has expired too, but stays for its range
+	 * tombstone: what is over it stays as well */
+	horizon = 5;
+	test_put(&t, s, "y", 1, "immortal");
+	flush(&t);
+	test_put_expiring(&t, s, "a", 1, "x", 100);
+	delete_range(&t, s, "y", "z", 0, 10, 0);
+	flush(&t);
+	test_delete(&t, s, "a", 1);
+	test_put_expiring(&t, s, "b", 1, "x", 100);
+	flush(&t);
+	horizon = 100;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0 && t.sh->version->nssts == 3);
 	test_close(&t);
 	check_passed("tombstones go with what they hide");
 }
