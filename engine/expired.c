@@ -36,12 +36,26 @@ flowi_expired_hides(FlowSst *const *ssts, uint32_t n, uint32_t i)
 	return false;
 }
 
+/* May ssts[i] hide records of another one's that live at the horizon? */
+static bool
+over_living(FlowSst *const *ssts, uint32_t n, uint32_t i, int64_t horizon)
+{
+	for (uint32_t k = 0; k < n; k++)
+	{
+		if (k != i && ssts[k]->info.expire_max > horizon &&
+			lies_below(&ssts[i]->info, &ssts[k]->info))
+			return true;
+	}
+	return false;
+}
+
 double
 flowi_expired_free(FlowSst *const *ssts, uint32_t n, uint32_t i,
 				   int64_t horizon)
 {
 	const FlowSstInfo *info = &ssts[i]->info;
 	double first = (double) info->ts_min;
+	double times = (double) info->ts_max - first;
 	double share = 1;
 
 	for (uint32_t k = 0; k < n && share > 0; k++)
@@ -50,10 +64,9 @@ flowi_expired_free(FlowSst *const *ssts, uint32_t n, uint32_t i,
 
 		if (k == i || below->expire_max <= horizon || !lies_below(info, below))
 			continue;
-		if (below->ts_min <= info->ts_min)
+		if (below->ts_min <= info->ts_min || times <= 0)
 			return 0;
-		share = FLOW_MIN(share, ((double) below->ts_min - first) /
-									((double) info->ts_max - first));
+		share = FLOW_MIN(share, ((double) below->ts_min - first) / times);
 	}
 	return share;
 }
@@ -83,7 +96,7 @@ flowi_expired_mark(FlowSst *const *ssts, uint32_t n, int64_t horizon,
 
 		drop[i] = info->records > 0 && info->expire_max <= horizon &&
 				  info->ntombs == 0 && atomic_load(&ssts[i]->unsettled) == 0 &&
-				  flowi_expired_free(ssts, n, i, horizon) == 1;
+				  !over_living(ssts, n, i, horizon);
 		marked += drop[i];
 	}
 	/* each round takes one off at least */

@@ -16,8 +16,8 @@
  * flowi_expired_hides
  *		May ssts[i] hide records of another one's?
  * flowi_expired_free
- *		From its first time on, for which share of its times does ssts[i] hide
- *		nothing that has not expired at the horizon?
+ *		From its first time on, for about which share of its times does ssts[i]
+ *		hide nothing that has not expired at the horizon?  An estimate.
  */
 extern uint32_t flowi_expired_mark(FlowSst *const *ssts, uint32_t n,
 								   int64_t horizon, uint8_t *drop);

@@ -260,6 +260,34 @@ test_part_over_living(void)
 	check_passed("expired rows over nothing go, though others are over rows");
 }
 
+/* Files that share no more than one time, at which an expired row hides one
+ * that lives. */
+static void
+test_shared_edge(void)
+{
+	TestDb t;
+	uint32_t s;
+	uint64_t purged;
+	FlowScanSpec spec = {.now = 60};
+
+	open_db(&t, &s);
+	spec.store_id = s;
+	horizon = 5;
+	for (int64_t ts = 10; ts <= 11; ts++)
+		test_put_expiring(&t, s, "k", ts, "old", 10000);
+	flush(&t);
+	for (int64_t ts = 1; ts <= 10; ts++)
+		test_put_expiring(&t, s, "k", ts, "new", 50);
+	flush(&t);
+	CHECK_TEXT(test_rows(&t, &spec), "k@11=old ");
+	horizon = 60;
+	CHECK_OK(flow_gc(t.db, &purged));
+	CHECK(purged == 0);
+	CHECK_TEXT(test_rows(&t, &spec), "k@11=old ");
+	test_close(&t);
+	check_passed("an expired row at the edge of its file hides what lives");
+}
+
 /* A file with tombstones goes together with what they hide, or not at all. */
 static void
 test_deleted_and_expired(void)
@@ -366,6 +394,7 @@ main(void)
 	test_neighbours();
 	test_deleted_and_expired();
 	test_part_over_living();
+	test_shared_edge();
 	test_covered();
 	test_flush_expired();
 	test_garbage_over_garbage();
