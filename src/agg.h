@@ -255,6 +255,8 @@ typedef struct FlowdbAggFunction
  */
 extern const FlowdbAggFunction flowdb_agg_functions[];
 extern int flowdb_agg_function(Oid oid);
+/* 42501 unless the user may call what the engine does in its place. */
+extern void flowdb_agg_check_execute(Oid function);
 extern Datum flowdb_agg_result(const FlowdbAggFunction *f, const FlowAgg *agg,
 							   bool *nullp);
 

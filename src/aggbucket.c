@@ -122,6 +122,8 @@ flowdb_bucket_init(FlowdbBucket *b, FlowdbBucketKind kind, FlowdbTimeType type,
 	ListCell *lc;
 
 	memset(b, 0, sizeof(*b));
+	if (OidIsValid(function))
+		flowdb_agg_check_execute(function);
 	b->kind = kind;
 	b->type = type;
 	foreach (lc, args)

@@ -16,10 +16,13 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "pgtime.h"
+#include "utils/acl.h"
 #include "utils/float.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "agg.h"
+#include "compat.h"
 
 /* Where the values of a call come from. */
 typedef enum AggSource
@@ -112,6 +115,7 @@ init_items(Grouping *state, const ForeignScan *plan)
 			continue;
 		state->calls[state->ncalls].function =
 			&flowdb_agg_functions[item->number];
+		flowdb_agg_check_execute(flowdb_agg_functions[item->number].oid);
 		state->calls[state->ncalls].attnum = item->attnum;
 		state->ops[state->ncalls] = flowdb_agg_functions[item->number].op;
 		item->number = state->ncalls++;
@@ -178,6 +182,15 @@ Index
 flowdb_agg_relation(const ForeignScan *plan)
 {
 	return (Index) bms_singleton_member(FLOWDB_SCAN_RELIDS(plan));
+}
+
+void
+flowdb_agg_check_execute(Oid function)
+{
+	AclResult acl = flowdb_may_execute(function);
+
+	if (acl != ACLCHECK_OK)
+		aclcheck_error(acl, OBJECT_FUNCTION, get_func_name(function));
 }
 
 void

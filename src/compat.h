@@ -179,4 +179,14 @@ flowdb_begin_members(EquivalenceClass *ec, Relids relids)
 	((void) ExecCheckRTPerms((query)->rtable, true))
 #endif
 
+/* 16 has one function for all kinds of objects */
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_proc.h"
+#define flowdb_may_execute(function) \
+	object_aclcheck(ProcedureRelationId, (function), GetUserId(), ACL_EXECUTE)
+#else
+#define flowdb_may_execute(function) \
+	pg_proc_aclcheck((function), GetUserId(), ACL_EXECUTE)
+#endif
+
 #endif /* FLOWDB_COMPAT_H */
