@@ -92,7 +92,8 @@ cut_at_time(Split *s, const uint8_t *key, const FlowSample *at)
 	const Edge *last = s->n > 0 ? &s->edge[s->n - 1] : NULL;
 
 	if (at->ts > s->samples.ts_lo && at->ts <= s->samples.ts_hi &&
-		!(last && last->timed && last->key == key && last->ts >= at->ts))
+		!(last && last->timed && last->key == key &&
+		  last->key_bytes == at->key_bytes && last->ts >= at->ts))
 		add_edge(s, (Edge){.key = key,
 						   .key_bytes = at->key_bytes,
 						   .timed = true,

@@ -211,6 +211,18 @@ SELECT g, t.* FROM (VALUES ('a'), ('b'), ('c, d'), ('e'), ('f'), ('g, a'), ('h')
 CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 EXPLAIN (COSTS OFF) SELECT k COLLATE nocase, count(*) FROM f GROUP BY k COLLATE nocase;
 
+-- An empty key, behind which the next one stands.
+CREATE FOREIGN TABLE fm (k bytea, ts timestamptz) SERVER agg OPTIONS (key_columns 'k', time_column 'ts');
+CREATE TABLE hm AS SELECT sha256(i::text::bytea) AS k, '2024-01-01'::timestamptz + i % 3 * interval '1 hour' AS ts FROM generate_series(1, 5) i
+  UNION ALL SELECT '', '2024-02-01'::timestamptz + i * interval '1 hour' FROM generate_series(1, 3) i
+  UNION ALL SELECT '\x00', '2024-01-01'::timestamptz + i * interval '1 hour' FROM generate_series(1, 5) i;
+INSERT INTO fm SELECT * FROM hm;
+CREATE TABLE empties (e) AS VALUES ('SELECT ts, count(*) FROM %sm GROUP BY ts'), ('SELECT k, min(ts), max(ts) FROM %sm GROUP BY k'),
+  ('SELECT date_trunc(''day'', ts), count(*), max(ts) FROM %sm WHERE k < ''\x01'' GROUP BY 1'), ('SELECT k, ts, count(*) FROM %sm GROUP BY k, ts');
+SELECT e, t.* FROM empties, try(e) t;
+SELECT flowdb_flush('agg');
+SELECT e, t.* FROM empties, try(e) t;
+
 -- Partitions; a view that bars what leaks.
 CREATE TABLE part (k text COLLATE "C", ts timestamptz, v int) PARTITION BY LIST (k);
 CREATE FOREIGN TABLE part_a PARTITION OF part FOR VALUES IN ('a', 'b') SERVER agg OPTIONS (key_columns 'k', time_column 'ts');
@@ -232,6 +244,6 @@ ROLLBACK;
 DROP VIEW barred;
 DROP TABLE part;
 DROP SERVER agg CASCADE;
-DROP TABLE h, hf, hk, calls, groups, wheres, queries;
+DROP TABLE h, hf, hk, hm, empties, calls, groups, wheres, queries;
 DROP FUNCTION try, try_all, leak;
 DROP COLLATION nocase;

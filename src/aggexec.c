@@ -235,18 +235,27 @@ map_columns(Grouping *state)
 
 /* -------------------------------------------------------------------- keys */
 
-/* Where the run of rows ends that have the row's key; they share its bytes. */
+/*
+ * Do the rows have the same bytes as their key?  Rows of one key do as a rule;
+ * other keys may begin at the same place: behind an empty one stands the next.
+ */
+static inline bool
+shares_key(const FlowVector *vec, uint32 a, uint32 b)
+{
+	return vec->key[a] == vec->key[b] && vec->key_bytes[a] == vec->key_bytes[b];
+}
+
+/* Where the run of rows ends that share the row's key. */
 static uint32
 find_run_end(const FlowVector *vec, uint32 row)
 {
-	const uint8 *key = vec->key[row];
 	uint32 lo = row; /* has it */
 	uint32 hi = vec->nrows;
 	uint32 step = 1;
 
-	if (vec->key[hi - 1] == key)
+	if (shares_key(vec, row, hi - 1))
 		return hi;
-	while (lo + step < hi && vec->key[lo + step] == key)
+	while (lo + step < hi && shares_key(vec, row, lo + step))
 	{
 		lo += step;
 		step *= 2;
@@ -256,7 +265,7 @@ find_run_end(const FlowVector *vec, uint32 row)
 	{
 		uint32 mid = lo + (hi - lo) / 2;
 
-		if (vec->key[mid] == key)
+		if (shares_key(vec, row, mid))
 			lo = mid;
 		else
 			hi = mid;
