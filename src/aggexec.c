@@ -198,8 +198,8 @@ flowdb_agg_begin(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
 	Grouping *state = palloc0(sizeof(Grouping));
-	Relation rel =
-		ExecGetRangeTableRelation(node->ss.ps.state, flowdb_agg_relation(plan));
+	Relation rel = FLOWDB_RANGE_TABLE_RELATION(node->ss.ps.state,
+											   flowdb_agg_relation(plan));
 
 	node->fdw_state = state;
 	flowdb_scan_init(&state->scan, node, rel, eflags);

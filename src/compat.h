@@ -139,6 +139,15 @@ flowdb_begin_members(EquivalenceClass *ec, Relids relids)
 #define FLOWDB_SCAN_RELIDS(plan) ((plan)->fs_relids)
 #endif
 
+/* 18 asks whether the relation is one that is written to. */
+#if PG_VERSION_NUM >= 180000
+#define FLOWDB_RANGE_TABLE_RELATION(estate, rti) \
+	ExecGetRangeTableRelation(estate, rti, false)
+#else
+#define FLOWDB_RANGE_TABLE_RELATION(estate, rti) \
+	ExecGetRangeTableRelation(estate, rti)
+#endif
+
 /* How long an array will be: an integer without the planner's view in 15. */
 #if PG_VERSION_NUM >= 170000
 #define FLOWDB_ARRAY_LENGTH(root, node) estimate_array_length(root, node)
