@@ -101,7 +101,7 @@ SELECT k, sum(v) FROM fe GROUP BY k;
 EXPLAIN (COSTS OFF) SELECT k, date_trunc('day', ts) AS day, count(*) + 1, sum(i4) FROM f WHERE k > 'k2' AND i2 > 3
   GROUP BY k, day HAVING avg(f8) > 0 ORDER BY sum(i4) DESC LIMIT 3;
 EXPLAIN (COSTS OFF, VERBOSE) SELECT upper(k), max(f8) FROM f WHERE ts < '2024-04-01' GROUP BY k;
-EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF) SELECT n, count(*) FROM f WHERE k = 'k1' GROUP BY n;
+SELECT explain($$SELECT n, count(*) FROM f WHERE k = 'k1' GROUP BY n$$, ', ANALYZE, TIMING OFF, SUMMARY OFF');
 EXPLAIN (COSTS OFF) SELECT * FROM h JOIN (SELECT k, max(i4) AS i4 FROM f WHERE n = 1 GROUP BY k) m USING (k, i4);
 
 CREATE TABLE queries (id serial, query text);

@@ -18,7 +18,7 @@ CREATE FUNCTION windows(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
   line text;
 BEGIN
-  FOR line IN EXECUTE 'EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) ' || query LOOP
+  FOR line IN SELECT explain(query, ', ANALYZE, TIMING OFF, SUMMARY OFF') LOOP
     IF line ~ '(rows=|Windows|FlowDB Rows)' THEN
       RETURN NEXT line;
     END IF;

@@ -12,6 +12,7 @@
 #include "utils/ruleutils.h"
 
 #include "agg.h"
+#include "compat.h"
 
 /* The members of the plan's list that are calls, or those that are groups. */
 static List *
@@ -78,7 +79,7 @@ flowdb_agg_explain(ForeignScanState *node, ExplainState *es)
 	FlowdbScanState *state = node->fdw_state;
 	List *context =
 		set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
-	bool prefix = list_length(es->rtable) > 1 || es->verbose;
+	bool prefix = FLOWDB_EXPLAINS_TABLES(es) || es->verbose;
 	List *groups = deparse_items(plan, false, context, prefix);
 	List *calls = deparse_items(plan, true, context, prefix);
 

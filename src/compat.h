@@ -139,6 +139,13 @@ flowdb_begin_members(EquivalenceClass *ec, Relids relids)
 #define FLOWDB_SCAN_RELIDS(plan) ((plan)->fs_relids)
 #endif
 
+/* Does the plan have several tables?  Groups are one in rtable from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define FLOWDB_EXPLAINS_TABLES(es) ((es)->rtable_size > 1)
+#else
+#define FLOWDB_EXPLAINS_TABLES(es) (list_length((es)->rtable) > 1)
+#endif
+
 /* 18 asks whether the relation is one that is written to. */
 #if PG_VERSION_NUM >= 180000
 #define FLOWDB_RANGE_TABLE_RELATION(estate, rti) \

@@ -11,6 +11,7 @@
 #include "utils/ruleutils.h"
 
 #include "agg.h"
+#include "compat.h"
 
 /* A store named after its table's oid says nothing new: only if VERBOSE. */
 void
@@ -41,7 +42,7 @@ flowdb_explain_clauses(const ForeignScan *plan, List *clauses, List *context,
 					   ExplainState *es)
 {
 	List *shape = list_nth(plan->fdw_private, FLOWDB_SCAN_QUALS);
-	bool prefix = list_length(es->rtable) > 1 || es->verbose;
+	bool prefix = FLOWDB_EXPLAINS_TABLES(es) || es->verbose;
 	int nbounds = list_length(shape) / 3;
 	List *bounds = list_truncate(list_copy(clauses), nbounds);
 	List *keys = NIL;
