@@ -8,7 +8,10 @@
  * are the same within the newest window, and make one file of each older
  * one.  Leveled as in LevelDB: from level 1 on a level is one sorted run, ten
  * times as large as the level before, and what is too much in one goes into
- * the next.
+ * the next.  A file that is half garbage or more is rewritten by itself, which
+ * gives back more than it writes, unless files wait that are many more than
+ * the policy allows: rows that expire faster than files of their size come
+ * together would take several times the room of those that live.
  *
  * No function here can cause endless work: every merge has two inputs or
  * more of its level or window, or moves a file one level down, or rewrites
@@ -23,7 +26,8 @@
 #define LEVELS 7		  /* the last one has no limit */
 #define LEVEL_FACTOR 10
 
-#define SCORE_ALONE 0.1 /* below what a policy asks for in earnest */
+/* A policy's score is 1 when it has as many files, or bytes, as it takes. */
+#define SCORE_GARBAGE 2 /* of a file that is nothing but */
 #define SCORE_TIDY 0.2	/* an old window that has a late file or two */
 #define LATE_FACTOR 16	/* which are at least such a part of it */
 
@@ -491,10 +495,9 @@ pick_leveled(const FlowMergePolicy *p, FlowPickFile *files, uint32_t n,
 
 /* -------------------------------------------------------------------- all */
 
-/* The one with the most garbage, if that is enough. */
-static void
-pick_alone(const FlowMergePolicy *p, FlowPickFile *files, uint32_t n,
-		   FlowPick *pick)
+/* The one with the most garbage, if that is enough; else NULL. */
+static FlowPickFile *
+most_garbage(FlowPickFile *files, uint32_t n)
 {
 	FlowPickFile *best = NULL;
 
@@ -507,13 +510,7 @@ pick_alone(const FlowMergePolicy *p, FlowPickFile *files, uint32_t n,
 			 (f->garbage == best->garbage && by_id(f, best) < 0)))
 			best = f;
 	}
-	if (best == NULL)
-		return;
-	best->picked = true;
-	pick->npicked = 1;
-	pick->level = best->info->level;
-	pick->score = SCORE_ALONE * best->garbage;
-	pick->target_bytes = p->kind == FLOW_POLICY_LCS ? p->target_bytes : 0;
+	return best;
 }
 
 static void
@@ -522,6 +519,24 @@ begin(FlowPickFile *files, uint32_t n, FlowPick *pick)
 	*pick = (FlowPick){0};
 	for (uint32_t i = 0; i < n; i++)
 		files[i].picked = false;
+}
+
+/* The file with the most garbage instead, if that is as useful. */
+static void
+pick_alone(const FlowMergePolicy *p, FlowPickFile *files, uint32_t n,
+		   FlowPick *pick)
+{
+	FlowPickFile *f = most_garbage(files, n);
+
+	if (f == NULL ||
+		(pick->npicked > 0 && SCORE_GARBAGE * f->garbage < pick->score))
+		return;
+	begin(files, n, pick);
+	f->picked = true;
+	pick->npicked = 1;
+	pick->level = f->info->level;
+	pick->score = SCORE_GARBAGE * f->garbage;
+	pick->target_bytes = p->kind == FLOW_POLICY_LCS ? p->target_bytes : 0;
 }
 
 void
@@ -541,8 +556,7 @@ flowi_pick(const FlowMergePolicy *policy, int64_t now_us, FlowPickFile *files,
 			pick_windows(policy, now_us, files, n, pick);
 			break;
 	}
-	if (pick->npicked == 0)
-		pick_alone(policy, files, n, pick);
+	pick_alone(policy, files, n, pick);
 }
 
 void
