@@ -634,18 +634,14 @@ extern void flowdbEndForeignScan(ForeignScanState *node);
  *		bounds; false: there is nothing to read.
  * flowdb_scan_vector
  *		state->vec has rows from state->next on; the caller moves next on.
-<<<<<<< HEAD
  *		False: there is none left.  With spans, there are the rows of the spans
  *		besides; all of them are known at the end.
-=======
- *		False: there is none left.
  * flowdb_scan_start
  *		Before the first window: what flowdb_scan_vector would do at its first
  *		call; false: there is nothing to read.
  * flowdb_scan_window
  *		From here on read the rows of a window of time, of all ranges, as of the
  *		same moment as those before.
->>>>>>> wip-topn
  * flowdb_scan_restart, flowdb_scan_close
  *		Begin anew (at a rescan); release what it holds.
  */
