@@ -125,9 +125,6 @@ typedef struct FlowBlock
 	uint64_t step;			/* and from row to row */
 	bool same_age;			/* expire_at NULL: all expire at ts + age */
 	uint64_t age;
-	uint32_t spread_run; /* whose rows are in spread_*; UINT32_MAX: none's */
-	int64_t *spread_ts;
-	int64_t *spread_expiry;
 	uint64_t *seq_room; /* where seq will be */
 	uint8_t *null_room;
 	uint32_t seqs_asked; /* one by one */
@@ -212,14 +209,9 @@ flowi_block_expiry(const FlowBlock *b, uint32_t row, int64_t ts)
 /*
  * flowi_block_seq
  *		The sequence of a row; CORRUPT.
- * flowi_block_spread
- *		Times and expiry (NULL: FLOW_NEVER all) of all rows, of which those of
- *		run are valid until the next call.
  */
 extern FlowStatus flowi_block_read_seq(FlowBlock *b, uint32_t row,
 									   uint64_t *seqp) FLOW_MUST_CHECK;
-extern void flowi_block_spread(FlowBlock *b, uint32_t run, const int64_t **tsp,
-							   const int64_t **expire_atp);
 
 FLOW_MUST_CHECK
 static inline FlowStatus

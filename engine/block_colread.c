@@ -297,9 +297,6 @@ decode_chunks(FlowBlock *b, FlowBlockSource *s, const char **wrongp)
 	bool twice;
 
 	FLOW_TRY(flowi_block_make_arrays(b, s, &a));
-	b->spread_run = UINT32_MAX;
-	b->spread_ts = a.ts;
-	b->spread_expiry = a.expire_at;
 	*wrongp = "wrong bitmap";
 	b->tombs = NULL;
 	if (s->flags & FLAG_TOMBS && (b->tombs = flowi_block_bitmap(s)) == NULL)
@@ -359,23 +356,4 @@ flowi_block_read_seq(FlowBlock *b, uint32_t row, uint64_t *seqp)
 		*seqp = b->seq[row];
 	}
 	return FLOW_OK;
-}
-
-void
-flowi_block_spread(FlowBlock *b, uint32_t run, const int64_t **tsp,
-				   const int64_t **expire_atp)
-{
-	const int64_t *ts = b->ts ? b->ts : b->spread_ts;
-
-	if (b->spread_run != run)
-	{
-		if (b->ts == NULL)
-			put_ts(b, run, b->spread_ts);
-		for (uint32_t i = b->run_row[run];
-			 b->same_age && i < b->run_row[run + 1]; i++)
-			b->spread_expiry[i] = (int64_t) ((uint64_t) ts[i] + b->age);
-		b->spread_run = run;
-	}
-	*tsp = ts;
-	*expire_atp = b->same_age ? b->spread_expiry : b->expire_at;
 }

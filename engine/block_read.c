@@ -328,7 +328,6 @@ decode_bytes(FlowBlock *b, FlowBlockSource *s, const FlowBlockArrays *a)
 	b->ts = a->ts;
 	b->seq = a->seq;
 	b->same_age = false;
-	b->spread_run = UINT32_MAX;
 	b->width = NULL;
 	return flowi_block_put_keys(b, s->p, s, a);
 }

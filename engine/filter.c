@@ -434,8 +434,6 @@ flowi_filters_compact(FlowVector *vec, FlowColumnVector *columns,
 	MOVE(vec->key_bytes);
 	MOVE(vec->ts);
 	MOVE(vec->expire_at);
-	MOVE(vec->value);
-	MOVE(vec->value_bytes);
 	flowi_filters_compact_columns(columns, ncolumns, first, sel, n);
 }
 

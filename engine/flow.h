@@ -718,6 +718,9 @@ typedef struct FlowScanSpec
 	 * flow_scan_next only.
 	 */
 	bool spans;
+	/* What nobody looks at: those members of a vector mean nothing then.  For
+	 * flow_scan_next only. */
+	bool no_keys, no_times, no_expiry;
 	/*
 	 * With columns, rows come as vectors of these value columns, and value
 	 * pointers are NULL; keys_only is not looked at.  A value that is not a row

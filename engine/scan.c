@@ -371,6 +371,8 @@ flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec,
 	vec->ts[i] = rec->ts;
 	vec->expire_at[i] = rec->expire_at;
 	vec->value[i] = s->spec.keys_only ? NULL : p;
+	if (!s->spec.keys_only)
+		s->nulls = FLOW_MIN(s->nulls, i);
 	vec->value_bytes[i] = (uint32_t) value_bytes;
 	vec->nrows = i + 1;
 

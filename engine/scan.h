@@ -116,6 +116,7 @@ struct FlowScan
 	FlowRowBlock *rows;
 	size_t rows_used;  /* of rows->data */
 	size_t fill_bytes; /* keys and values copied, and columns */
+	uint32_t nulls;	   /* of the vector's values, so many are NULL for sure */
 	uint32_t row_at;   /* of vec, what flow_scan_row gives next */
 	FlowScanColumns columns;
 	FlowFilters filters; /* the spec's, which speak of columns */

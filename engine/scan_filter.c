@@ -166,22 +166,23 @@ read_others(FlowScan *s, const Slice *slice)
 	return FLOW_OK;
 }
 
-/* The rows that pass move together and get the rest of what a vector has; run:
- * from the slice's first row on. */
+/* The rows that pass move together and get the rest of what a vector has; the
+ * slice's first row is that number of the run. */
 static FlowStatus
-put_rows(FlowScan *s, const FlowRec *top, const FlowSstRun *run, Slice *slice)
+put_rows(FlowScan *s, const FlowRec *top, const FlowSstRun *run, uint32_t first,
+		 Slice *slice)
 {
 	FlowVector *vec = &s->vec;
 
 	for (uint32_t k = 0; k < slice->nsel; k++)
 	{
-		uint32_t i = slice->sel[k] - slice->at;
+		uint32_t i = first + slice->sel[k] - slice->at;
 		uint32_t to = slice->at + k;
 
 		vec->key[to] = s->row_key;
 		vec->key_bytes[to] = top->key_bytes;
-		vec->ts[to] = run->ts[i];
-		vec->expire_at[to] = run->expire_at ? run->expire_at[i] : FLOW_NEVER;
+		vec->ts[to] = flowi_run_ts(run, i);
+		vec->expire_at[to] = flowi_run_expiry(run, i);
 		vec->value[to] = NULL;
 		vec->value_bytes[to] = 0;
 	}
@@ -198,9 +199,6 @@ static FlowStatus
 take_slice(FlowScan *s, const FlowRec *top, const FlowSstRun *run,
 		   uint32_t done, uint32_t *np)
 {
-	FlowSstRun rest = {.ts = run->ts + done,
-					   .expire_at =
-						   run->expire_at ? run->expire_at + done : NULL};
 	Slice slice = {.block = run->block,
 				   .first = run->first + done,
 				   .n = *np,
@@ -217,7 +215,7 @@ take_slice(FlowScan *s, const FlowRec *top, const FlowSstRun *run,
 	}
 	s->stats.rows += slice.nsel;
 	s->stats.rows_filtered += *np - slice.nsel;
-	return put_rows(s, top, &rest, &slice);
+	return put_rows(s, top, run, done, &slice);
 }
 
 FlowStatus

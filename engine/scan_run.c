@@ -36,15 +36,24 @@ free_until(FlowScan *s, const FlowRec *top, int64_t *tsp)
 	return true;
 }
 
-/* How many rows of the run are the scan's next ones, at most want. */
+/* How many of the first n rows of the run, at least one, are behind the
+ * position and not behind until. */
 static uint32_t
-count_rows(const FlowScan *s, const FlowSstRun *run, int64_t until,
-		   uint32_t want)
+count_until(const FlowScan *s, const FlowSstRun *run, int64_t until, uint32_t n)
 {
-	uint32_t n = FLOW_MIN(run->n, want);
 	int64_t last = s->pos_ts;
 	uint32_t i;
 
+	if (run->ts == NULL)
+	{
+		uint64_t room = (uint64_t) until - (uint64_t) run->ts_first;
+
+		FLOW_ASSERT(run->ts_first > s->pos_ts);
+		if (run->ts_first > until)
+			return 0;
+		return (n - 1) * run->step <= room ? n
+										   : (uint32_t) (room / run->step) + 1;
+	}
 	for (i = 0; i < n; i++)
 	{
 		/* an older version of the one before, or behind what is free */
@@ -52,11 +61,38 @@ count_rows(const FlowScan *s, const FlowSstRun *run, int64_t until,
 			break;
 		last = run->ts[i];
 	}
-	n = i;
-	if (run->expire_at != NULL && s->spec.now != INT64_MIN)
-		for (i = 0; i < n && run->expire_at[i] > s->spec.now; i++)
-			;
-	n = i;
+	return i;
+}
+
+/* How many of the first n rows of the run live at now. */
+static uint32_t
+count_living(const FlowSstRun *run, int64_t now, uint32_t n)
+{
+	uint32_t i = 0;
+
+	if (now == INT64_MIN || n == 0)
+		return n;
+	/* modulo 2^64 the sums turn over once at most */
+	if (run->same_age && flowi_run_expiry(run, 0) > now &&
+		flowi_run_expiry(run, n - 1) >= flowi_run_expiry(run, 0))
+		return n;
+	if (run->same_age || run->expire_at != NULL)
+		while (i < n && flowi_run_expiry(run, i) > now)
+			i++;
+	else
+		i = n;
+	return i;
+}
+
+/* How many rows of the run are the scan's next ones, at most want. */
+static uint32_t
+count_rows(const FlowScan *s, const FlowSstRun *run, int64_t until,
+		   uint32_t want)
+{
+	uint32_t n = count_until(s, run, until, FLOW_MIN(run->n, want));
+	uint32_t i;
+
+	n = i = count_living(run, s->spec.now, n);
 	if (!s->spec.keys_only)
 		for (i = 0;
 			 i < n && s->fill_bytes + run->value_off[i] - run->value_off[0] <
@@ -64,6 +100,76 @@ count_rows(const FlowScan *s, const FlowSstRun *run, int64_t until,
 			 i++)
 			;
 	return i;
+}
+
+/* Eight at a time is what compilers make vectors of. */
+static void
+put_keys(FlowScan *s, uint32_t key_bytes, uint32_t n)
+{
+	const uint8_t **key = &s->vec.key[s->vec.nrows];
+	uint32_t *bytes = &s->vec.key_bytes[s->vec.nrows];
+	const uint8_t *k = s->row_key;
+	uint32_t i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		for (uint32_t j = 0; j < 8; j++)
+			key[i + j] = k;
+		for (uint32_t j = 0; j < 8; j++)
+			bytes[i + j] = key_bytes;
+	}
+	for (; i < n; i++)
+	{
+		key[i] = k;
+		bytes[i] = key_bytes;
+	}
+}
+
+static void
+put_times(FlowScan *s, const FlowSstRun *run, uint32_t n)
+{
+	int64_t *ts = &s->vec.ts[s->vec.nrows];
+	uint64_t t = (uint64_t) run->ts_first;
+	uint64_t step = run->step;
+	uint32_t i = 0;
+
+	if (run->ts)
+	{
+		memcpy(ts, run->ts, n * sizeof(*ts));
+		return;
+	}
+	for (; i + 8 <= n; i += 8, t += 8 * step)
+		for (uint32_t j = 0; j < 8; j++)
+			ts[i + j] = (int64_t) (t + j * step);
+	for (; i < n; i++, t += step)
+		ts[i] = (int64_t) t;
+}
+
+static void
+put_expiry(FlowScan *s, const FlowSstRun *run, uint32_t n)
+{
+	int64_t *expire_at = &s->vec.expire_at[s->vec.nrows];
+
+	if (run->expire_at)
+		memcpy(expire_at, run->expire_at, n * sizeof(*expire_at));
+	else
+		for (uint32_t i = 0; i < n; i++)
+			expire_at[i] = flowi_run_expiry(run, i);
+}
+
+/* No values: most are NULL from the last call already. */
+static void
+put_null_values(FlowScan *s, uint32_t n)
+{
+	FlowVector *vec = &s->vec;
+	uint32_t at = vec->nrows;
+
+	if (at + n <= s->nulls)
+		return;
+	memset(&vec->value[at], 0, n * sizeof(*vec->value));
+	memset(&vec->value_bytes[at], 0, n * sizeof(*vec->value_bytes));
+	if (at <= s->nulls)
+		s->nulls = at + n;
 }
 
 /* Put n rows into the vector, with their values from there on. */
@@ -74,26 +180,24 @@ put_rows(FlowScan *s, const FlowRec *top, const FlowSstRun *run, uint32_t n,
 	FlowVector *vec = &s->vec;
 	uint32_t at = vec->nrows;
 
-	memcpy(&vec->ts[at], run->ts, n * sizeof(*run->ts));
-	for (uint32_t i = 0; i < n; i++)
-	{
-		vec->key[at + i] = s->row_key;
-		vec->key_bytes[at + i] = top->key_bytes;
-		vec->expire_at[at + i] =
-			run->expire_at ? run->expire_at[i] : FLOW_NEVER;
-	}
+	if (!s->spec.no_times)
+		put_times(s, run, n);
+	if (!s->spec.no_keys)
+		put_keys(s, top->key_bytes, n);
+	if (!s->spec.no_expiry)
+		put_expiry(s, run, n);
 	if (values == NULL)
-	{
-		memset(&vec->value[at], 0, n * sizeof(*vec->value));
-		memset(&vec->value_bytes[at], 0, n * sizeof(*vec->value_bytes));
-	}
+		put_null_values(s, n);
 	else
+	{
+		s->nulls = FLOW_MIN(s->nulls, at);
 		for (uint32_t i = 0; i < n; i++)
 		{
 			vec->value[at + i] = values + run->value_off[i] - run->value_off[0];
 			vec->value_bytes[at + i] =
 				run->value_off[i + 1] - run->value_off[i];
 		}
+	}
 	vec->nrows = at + n;
 }
 
@@ -134,7 +238,7 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 		put_rows(s, rec, &run, n, values);
 		s->stats.rows += n;
 	}
-	s->pos_ts = run.ts[n - 1];
+	s->pos_ts = flowi_run_ts(&run, n - 1);
 	s->unpolled += n;
 	s->stats.rows_sst += n;
 	flowi_sst_iter_skip(top->base.it, n);

@@ -188,9 +188,13 @@ extern FlowStatus flowi_sst_iter_resume(FlowIter *it) FLOW_MUST_CHECK;
  */
 typedef struct FlowSstRun
 {
-	const int64_t *ts;
-	const int64_t *expire_at; /* NULL: FLOW_NEVER all */
-	const uint8_t *values;	  /* back to back */
+	const int64_t *ts; /* NULL: the first is ts_first, the next step later */
+	int64_t ts_first;
+	uint64_t step;			  /* > 0 */
+	const int64_t *expire_at; /* NULL: all at ts + age, or FLOW_NEVER all */
+	bool same_age;
+	uint64_t age;
+	const uint8_t *values; /* back to back */
 	/* n + 1: where each begins, less the first one's */
 	const uint32_t *value_off;
 	uint32_t n;
@@ -199,6 +203,22 @@ typedef struct FlowSstRun
 	struct FlowBlock *block;
 	uint32_t first;
 } FlowSstRun;
+
+/* Of row i of a run. */
+static inline int64_t
+flowi_run_ts(const FlowSstRun *run, uint32_t i)
+{
+	return run->ts ? run->ts[i]
+				   : (int64_t) ((uint64_t) run->ts_first + i * run->step);
+}
+
+static inline int64_t
+flowi_run_expiry(const FlowSstRun *run, uint32_t i)
+{
+	if (run->same_age)
+		return (int64_t) ((uint64_t) flowi_run_ts(run, i) + run->age);
+	return run->expire_at ? run->expire_at[i] : FLOW_NEVER;
+}
 
 /* The block that has the current row's value as columns, and which row of it
  * that is; false: the value is in cur. */

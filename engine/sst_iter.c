@@ -596,16 +596,21 @@ flowi_sst_iter_run(FlowIter *fit, FlowSstRun *run)
 	SstIter *it = (SstIter *) fit;
 	FlowBlock *b = &it->block;
 	uint32_t first = it->row + 1;
-	const int64_t *ts, *expire_at;
 
 	if (it->o.reverse || it->o.find_txn || b->tombs)
 		return false;
 	run->n = b->run_row[it->run + 1] - first;
 	if (run->n == 0)
 		return false;
-	flowi_block_spread(b, it->run, &ts, &expire_at);
-	run->ts = ts + first;
-	run->expire_at = expire_at ? expire_at + first : NULL;
+	run->ts = b->ts ? b->ts + first : NULL;
+	if (b->ts == NULL)
+	{
+		run->ts_first = flowi_block_ts(b, it->run, first);
+		run->step = b->step;
+	}
+	run->expire_at = b->expire_at ? b->expire_at + first : NULL;
+	run->same_age = b->same_age && b->expire_at == NULL;
+	run->age = b->age;
 	run->block = NULL;
 	run->first = first;
 	if (b->value_off == NULL)

@@ -144,6 +144,7 @@ init_source(Grouping *state, AggCall *call)
 	state->scan.spans &= call->source == AGG_ROWS || call->source == AGG_TIME;
 	state->needs_keys |= call->source == AGG_TIME || call->source == AGG_KEY;
 	state->takes_keys |= call->source == AGG_KEY;
+	state->scan.reads_times |= call->source == AGG_TIME;
 }
 
 static void
@@ -162,6 +163,8 @@ init_grouping(Grouping *state, ForeignScanState *node, const ForeignScan *plan)
 	state->grouped = state->keys || kind != FLOWDB_BUCKET_NONE;
 	state->needs_keys |= state->grouped;
 	state->takes_keys |= state->keys != NULL;
+	state->scan.reads_keys = state->needs_keys;
+	state->scan.reads_times |= kind != FLOWDB_BUCKET_NONE;
 	state->flush =
 		state->keys && state->prefix > 0 ? AGG_AT_PREFIX : AGG_AT_END;
 	if (state->grouped && ((by_prefix_only && kind == FLOWDB_BUCKET_NONE) ||

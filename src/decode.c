@@ -331,6 +331,9 @@ void
 flowdb_decoder_want(const FlowdbDecoder *dec, FlowScanSpec *spec)
 {
 	spec->keys_only = dec->nwanted == 0;
+	spec->no_keys = !dec->want_key;
+	spec->no_times = !dec->want_time;
+	spec->no_expiry = !dec->want_expire;
 	spec->shape = &dec->shape;
 	spec->columns = dec->wanted;
 	spec->ncolumns = (uint32) dec->nwanted;

@@ -69,6 +69,7 @@ flowdb_lock_begin(ForeignScanState *node, FlowdbScanState *state)
 		node->ss.ps.qual = NULL;
 	}
 	state->lock = lock;
+	state->reads_keys = state->reads_times = true;
 }
 
 void

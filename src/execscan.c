@@ -239,6 +239,8 @@ flowdb_scan_prepare(FlowdbScanState *state, ForeignScanState *node)
 	spec->store_id = state->decoder->layout->store_id;
 	spec->reverse = state->reverse;
 	flowdb_decoder_want(state->decoder, spec);
+	spec->no_keys &= !state->reads_keys;
+	spec->no_times &= !state->reads_times;
 	spec->spans = state->spans;
 	spec->now = flowdb_judge_now(state->db);
 	spec->visible = flowdb_visible;

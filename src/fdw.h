@@ -586,6 +586,8 @@ typedef struct FlowdbScanState
 	bool reverse;
 	bool all_rows;	 /* will be asked for: no small vectors first */
 	bool spans;		 /* rows are only counted, and their times bounded */
+	bool reads_keys; /* of vectors, though the decoder may not */
+	bool reads_times;
 	bool windowed;	 /* of the ranges, only times within the window are read */
 	int64 window_lo; /* both inclusive */
 	int64 window_hi;

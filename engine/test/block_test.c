@@ -192,13 +192,7 @@ decode_hostile(FlowBlock *b, const uint8_t *raw, size_t n)
 	for (uint32_t run = 0; st == FLOW_OK && run < b->nruns; run++)
 		for (uint32_t i = b->run_row[run]; i < b->run_row[run + 1]; i++)
 		{
-			const int64_t *ts, *expire_at;
 			FlowRec rec;
-
-			flowi_block_spread(b, run, &ts, &expire_at);
-			CHECK(ts[i] == flowi_block_ts(b, run, i));
-			CHECK(flowi_block_expiry(b, i, ts[i]) ==
-				  (expire_at ? expire_at[i] : FLOW_NEVER));
 
 			st = get_rec(b, run, i, &value, &rec);
 			CHECK(st == FLOW_OK || st == FLOW_CORRUPT);
