@@ -373,6 +373,8 @@ flowi_scan_emit(FlowScan *s, FlowSourceKind kind, const FlowRec *rec,
 	vec->value[i] = s->spec.keys_only ? NULL : p;
 	if (!s->spec.keys_only)
 		s->nulls = FLOW_MIN(s->nulls, i);
+	else if (s->nulls == i)
+		s->nulls = i + 1;
 	vec->value_bytes[i] = (uint32_t) value_bytes;
 	vec->nrows = i + 1;
 
@@ -541,20 +543,21 @@ take_row(FlowScan *s, FlowSource *top, uint32_t want)
 	bool is_sst = top->kind == FLOW_SOURCE_SST;
 	bool hidden = false;
 	bool none = false;
+	bool taken = false;
 
 	if (!flowi_tombs_empty(&s->tombs))
 		FLOW_TRY(flowi_hide_check(s, rec, &hidden));
+	else if (is_sst)
+		FLOW_TRY(flowi_scan_take_run(s, top, want, &taken));
 	if (hidden)
 		return pass_hidden(s, top);
-	if (is_sst)
+	if (is_sst && !taken)
 		FLOW_TRY(flowi_scan_ask(s, top->base.it, &none));
-	if (!none)
+	if (!none && !taken)
 		FLOW_TRY(
 			flowi_scan_emit(s, top->kind, rec, is_sst ? top->base.it : NULL));
 	s->resolved = true;
 	s->hidden_run = 0;
-	if (is_sst && flowi_tombs_empty(&s->tombs))
-		FLOW_TRY(flowi_scan_take_run(s, top, want));
 	return flowi_merge_next(&s->merge);
 }
 

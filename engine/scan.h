@@ -204,12 +204,14 @@ extern FlowStatus flowi_scan_filter_run(FlowScan *s, const FlowRec *top,
 										uint32_t *np) FLOW_MUST_CHECK;
 
 /*
- * scan_run.c: the top's row was emitted.  Emit those behind it that need no
- * merge, so that the vector has at most want, and let its iterator stand on
- * the last of them.  The top is an SSTable, and no range tombstone matters.
+ * scan_run.c: the top, an SSTable, stands on a row, which is the position, and
+ * no range tombstone matters.  Emit it and those behind it that need no merge,
+ * so that the vector has at most want, and let the iterator stand on the last
+ * of them; *takenp false: nothing was done, the row is to be emitted alone.
  */
 extern FlowStatus flowi_scan_take_run(FlowScan *s, FlowSource *top,
-									  uint32_t want) FLOW_MUST_CHECK;
+									  uint32_t want,
+									  bool *takenp) FLOW_MUST_CHECK;
 
 /*
  * scan_span.c; for scans with spans.

@@ -205,13 +205,21 @@ varying_bytes(const FlowScanColumns *c, uint32_t i)
 	return bytes;
 }
 
+/* Bytes that the call still takes, at least one: a row is always taken. */
+static inline size_t
+bytes_left(const FlowScan *s)
+{
+	return s->fill_bytes < FLOW_FILL_BYTES ? FLOW_FILL_BYTES - s->fill_bytes
+										   : 1;
+}
+
 /* How many of n rows that were picked the call still takes: up to the one that
  * brings its bytes to the limit. */
 static uint32_t
 count_rows(const FlowScan *s, uint32_t first, uint32_t n)
 {
 	const FlowScanColumns *c = &s->columns;
-	size_t left = FLOW_FILL_BYTES - s->fill_bytes;
+	size_t left = bytes_left(s);
 	size_t bytes = 0;
 	uint32_t i;
 
@@ -272,7 +280,7 @@ uint32_t
 flowi_scan_fit_columns(const FlowScan *s, const uint16_t *sel, uint32_t n)
 {
 	const FlowScanColumns *c = &s->columns;
-	size_t left = FLOW_FILL_BYTES - s->fill_bytes;
+	size_t left = bytes_left(s);
 	size_t bytes = 0;
 	uint32_t i;
 

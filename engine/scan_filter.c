@@ -233,7 +233,7 @@ flowi_scan_filter_run(FlowScan *s, const FlowRec *top, const FlowSstRun *run,
 		s->stats.rows_skipped += *np;
 		return FLOW_OK;
 	}
-	while (done < *np && s->vec.nrows < want && s->fill_bytes < FLOW_FILL_BYTES)
+	do
 	{
 		uint32_t room = s->columns.cap - s->vec.nrows;
 		uint32_t n = FLOW_MIN(FLOW_MIN(slice, room), *np - done);
@@ -241,7 +241,8 @@ flowi_scan_filter_run(FlowScan *s, const FlowRec *top, const FlowSstRun *run,
 		FLOW_TRY(take_slice(s, top, run, done, &n));
 		done += n;
 		slice = FLOW_MIN(slice * SLICE_GROWTH, s->columns.cap);
-	}
+	} while (done < *np && s->vec.nrows < want &&
+			 s->fill_bytes < FLOW_FILL_BYTES);
 	*np = done;
 	return FLOW_OK;
 }

@@ -3,8 +3,8 @@
  *	  Rows of a scan that follow each other in one SSTable, all at once.
  *
  * Most of what is scanned stands so: a key's rows, one after the other, with
- * nothing of the other sources in between.  Once the merge has given the
- * first of them, how far they go is a matter of two comparisons a row, and
+ * nothing of the other sources in between.  Once the merge stands on the first
+ * of them, how far they go is a matter of two comparisons a row, and
  * their values, which lie back to back, are copied in one piece, or their
  * columns picked one after the other.  Whatever is
  * not plain (tombstones, expired rows, several versions, transactions that are
@@ -36,31 +36,25 @@ free_until(FlowScan *s, const FlowRec *top, int64_t *tsp)
 	return true;
 }
 
-/* How many of the first n rows of the run, at least one, are behind the
- * position and not behind until. */
+/* How many of the first n rows of the run, at least one, are no older versions
+ * and not behind until; the first one is the position. */
 static uint32_t
-count_until(const FlowScan *s, const FlowSstRun *run, int64_t until, uint32_t n)
+count_until(const FlowSstRun *run, int64_t until, uint32_t n)
 {
-	int64_t last = s->pos_ts;
 	uint32_t i;
 
 	if (run->ts == NULL)
 	{
 		uint64_t room = (uint64_t) until - (uint64_t) run->ts_first;
 
-		FLOW_ASSERT(run->ts_first > s->pos_ts);
 		if (run->ts_first > until)
 			return 0;
 		return (n - 1) * run->step <= room ? n
 										   : (uint32_t) (room / run->step) + 1;
 	}
 	for (i = 0; i < n; i++)
-	{
-		/* an older version of the one before, or behind what is free */
-		if (run->ts[i] <= last || run->ts[i] > until)
+		if (run->ts[i] > until || (i > 0 && run->ts[i] <= run->ts[i - 1]))
 			break;
-		last = run->ts[i];
-	}
 	return i;
 }
 
@@ -89,7 +83,7 @@ static uint32_t
 count_rows(const FlowScan *s, const FlowSstRun *run, int64_t until,
 		   uint32_t want)
 {
-	uint32_t n = count_until(s, run, until, FLOW_MIN(run->n, want));
+	uint32_t n = count_until(run, until, FLOW_MIN(run->n, want));
 	uint32_t i;
 
 	n = i = count_living(run, s->spec.now, n);
@@ -201,8 +195,22 @@ put_rows(FlowScan *s, const FlowRec *top, const FlowSstRun *run, uint32_t n,
 	vec->nrows = at + n;
 }
 
+/* Copy the key of the rows, unless it is there or nobody wants it. */
+static FlowStatus
+make_row_key(FlowScan *s, const FlowRec *rec)
+{
+	uint8_t *p;
+
+	if (s->row_key != NULL || s->spec.no_keys)
+		return FLOW_OK;
+	FLOW_TRY(flowi_scan_room(s, rec->key_bytes, &p));
+	memcpy(p, rec->key, rec->key_bytes);
+	s->row_key = p;
+	return FLOW_OK;
+}
+
 FlowStatus
-flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
+flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want, bool *takenp)
 {
 	const FlowRec *rec = top->base.cur;
 	FlowSstRun run;
@@ -211,8 +219,7 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 	uint8_t *values = NULL;
 	bool filtered;
 
-	if (s->vec.nrows >= want || s->fill_bytes >= FLOW_FILL_BYTES ||
-		!flowi_sst_iter_run(top->base.it, &run) || !free_until(s, rec, &until))
+	if (!flowi_sst_iter_run(top->base.it, &run) || !free_until(s, rec, &until))
 		return FLOW_OK;
 	/* whole values of columns are made one by one */
 	if (run.block && !s->spec.keys_only)
@@ -221,6 +228,8 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 	n = count_rows(s, &run, until, filtered ? run.n : want - s->vec.nrows);
 	if (n == 0)
 		return FLOW_OK;
+	*takenp = true;
+	FLOW_TRY(make_row_key(s, rec));
 	if (filtered)
 		FLOW_TRY(flowi_scan_filter_run(s, rec, &run, want, &n));
 	else if (s->spec.ncolumns > 0)
@@ -241,6 +250,6 @@ flowi_scan_take_run(FlowScan *s, FlowSource *top, uint32_t want)
 	s->pos_ts = flowi_run_ts(&run, n - 1);
 	s->unpolled += n;
 	s->stats.rows_sst += n;
-	flowi_sst_iter_skip(top->base.it, n);
+	flowi_sst_iter_skip(top->base.it, n - 1);
 	return FLOW_OK;
 }

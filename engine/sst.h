@@ -182,7 +182,7 @@ extern FlowStatus flowi_sst_iter(FlowSstReader *r, const FlowSstIterOptions *o,
 extern void flowi_sst_iter_pause(FlowIter *it);
 extern FlowStatus flowi_sst_iter_resume(FlowIter *it) FLOW_MUST_CHECK;
 /*
- * The rows behind the current one that have its key and stand in its block,
+ * The current row and those behind it that have its key and stand in its block,
  * none of them a tombstone and all settled, in ascending order.  Memory is the
  * iterator's, until it moves.
  */
@@ -225,9 +225,9 @@ flowi_run_expiry(const FlowSstRun *run, uint32_t i)
 extern bool flowi_sst_iter_columns(FlowIter *it, struct FlowBlock **blockp,
 								   uint32_t *rowp);
 
-/* False: nothing of that kind is known.  skip steps over n of these rows, so
- * that the last of them counts as the current one; its cur is not set before
- * the next step. */
+/* False: nothing of that kind is known.  skip goes on by n of these rows,
+ * so that the one there counts as the current one; its cur is not set before the
+ * next step. */
 extern bool flowi_sst_iter_run(FlowIter *it, FlowSstRun *run);
 extern void flowi_sst_iter_skip(FlowIter *it, uint32_t n);
 /*

@@ -595,13 +595,11 @@ flowi_sst_iter_run(FlowIter *fit, FlowSstRun *run)
 {
 	SstIter *it = (SstIter *) fit;
 	FlowBlock *b = &it->block;
-	uint32_t first = it->row + 1;
+	uint32_t first = it->row;
 
 	if (it->o.reverse || it->o.find_txn || b->tombs)
 		return false;
 	run->n = b->run_row[it->run + 1] - first;
-	if (run->n == 0)
-		return false;
 	run->ts = b->ts ? b->ts + first : NULL;
 	if (b->ts == NULL)
 	{
