@@ -195,10 +195,11 @@ flowi_column_open(FlowColumnReader *r, const FlowColumn *col, uint32_t n,
 	p++;
 	if (!flowi_null_open(r, *chunk, &p, end))
 		return FLOW_CORRUPT;
-	if (col->kind == FLOW_COLUMN_INT)
-		return open_int(r, p, end);
-	return col->kind == FLOW_COLUMN_FLOAT ? flowi_float_open(r, p, end)
-										  : flowi_bytes_open(r, p, end);
+	FLOW_TRY(col->kind == FLOW_COLUMN_INT	  ? open_int(r, p, end)
+			 : col->kind == FLOW_COLUMN_FLOAT ? flowi_float_open(r, p, end)
+											  : flowi_bytes_open(r, p, end));
+	r->num.window = r->window;
+	return FLOW_OK;
 }
 
 /* Numbers of fewer than eight bytes are what those bytes can tell. */

@@ -79,6 +79,7 @@ typedef struct FlowColumnReader
 	FlowNumReader num; /* NUMBERS, DECIMALS, BITS; DICTIONARY: entries;
 						* PLAIN: ends, unless all have one length */
 	int64_t one;	   /* ONE of numbers */
+	uint64_t window[FLOW_FRAME]; /* num's */
 
 	/* FLOAT */
 	unsigned exponent;		  /* DECIMALS */

@@ -80,6 +80,10 @@ typedef struct FlowNumReader
 	uint8_t base_bytes, step_bytes, position_bytes, patch_bytes;
 	uint32_t at_frame; /* where the last read was: a frame, */
 	size_t at_offset;  /* and where in packed it begins */
+	/* borrowed, FLOW_FRAME numbers, or NULL: a frame that only a part of was
+	 * wanted, since the next part may be next; and which, or UINT32_MAX */
+	uint64_t *window;
+	uint32_t window_frame;
 
 	/* RUNS: sequences of ends, then values.  DICTIONARY: of values, then of
 	 * places, which is the simple form */
@@ -94,7 +98,8 @@ typedef struct FlowNumReader
 /*
  * flowi_num_open
  *		A sequence of n numbers that takes [p, end).  scratch is used for this
- *		sequence alone until the last read of it.
+ *		sequence alone until the last read of it.  Has no window; who wants
+ *		one sets it afterwards.
  * flowi_num_read
  *		count >= 1 numbers from number first on.
  * Both: CORRUPT, without an error record, when that is no such sequence.

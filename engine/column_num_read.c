@@ -64,6 +64,7 @@ open_frames(FlowNumReader *r, const uint8_t *p)
 	r->packed = p;
 	r->at_frame = 0;
 	r->at_offset = 0;
+	r->window_frame = UINT32_MAX;
 	return FLOW_OK;
 }
 
@@ -186,6 +187,23 @@ read_frame(FlowNumReader *r, uint32_t frame, uint32_t n, uint64_t *v)
 	return FLOW_OK;
 }
 
+/* Numbers skip .. skip + n - 1 of a frame, by way of the window. */
+static FlowStatus
+read_window(FlowNumReader *r, uint32_t frame, uint32_t skip, uint32_t n,
+			int64_t *out)
+{
+	if (r->window_frame != frame)
+	{
+		r->window_frame = UINT32_MAX;
+		FLOW_TRY(read_frame(r, frame,
+							FLOW_MIN(r->n - frame * FLOW_FRAME, FLOW_FRAME),
+							r->window));
+		r->window_frame = frame;
+	}
+	memcpy(out, r->window + skip, n * sizeof(*out));
+	return FLOW_OK;
+}
+
 static FlowStatus
 read_frames(FlowNumReader *r, uint32_t first, uint32_t count, int64_t *out)
 {
@@ -199,6 +217,8 @@ read_frames(FlowNumReader *r, uint32_t first, uint32_t count, int64_t *out)
 
 		if (take_n == FLOW_FRAME)
 			FLOW_TRY(read_frame(r, frame, FLOW_FRAME, (uint64_t *) out));
+		else if (r->window)
+			FLOW_TRY(read_window(r, frame, skip, take_n, out));
 		else
 		{
 			FLOW_TRY(read_frame(r, frame, skip + take_n, part));
@@ -220,8 +240,19 @@ read_one(FlowNumReader *r, uint32_t first, int64_t *out)
 	const uint8_t *p;
 	uint64_t v, base, step;
 
+	if (r->window_frame == frame)
+	{
+		*out = (int64_t) r->window[i];
+		return FLOW_OK;
+	}
 	if (r->widths[frame] & FLOW_NUM_SUMS)
-		return read_frames(r, first, 1, out);
+	{
+		uint64_t part[FLOW_FRAME];
+
+		FLOW_TRY(read_frame(r, frame, i + 1, part));
+		*out = (int64_t) part[i];
+		return FLOW_OK;
+	}
 	p = find_frame(r, frame);
 	if (p == NULL)
 		return FLOW_CORRUPT;
@@ -434,6 +465,8 @@ flowi_num_open(FlowNumReader *r, FlowBuf *scratch, const uint8_t *p,
 	r->end = end;
 	r->scratch = scratch;
 	r->scale = 1;
+	r->window = NULL;
+	r->window_frame = UINT32_MAX;
 	if (p == end)
 		return FLOW_CORRUPT;
 	form = *p++;
