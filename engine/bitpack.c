@@ -5,10 +5,11 @@
  * Eight numbers of width w are w bytes.  The loops take eight at a time with
  * w a constant, so that every shift is one too; the loads are of 64 bits and
  * not aligned, and what they would read behind the end is copied to a place
- * with room behind it.
+ * with room behind it.  On processors that have AVX2 most packs are unpacked
+ * by bitpack_avx2.c.
  *-------------------------------------------------------------------------
  */
-#include "bitpack.h"
+#include "bitpack_impl.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -111,8 +112,8 @@ unpack(const uint8_t *p, uint32_t n, unsigned width, uint64_t *v)
 }
 
 void
-flowi_bitunpack(const uint8_t *p, const uint8_t *end, uint32_t n,
-				unsigned width, uint64_t *v)
+flowi_bitunpack_plain(const uint8_t *p, const uint8_t *end, uint32_t n,
+					  unsigned width, uint64_t *v)
 {
 	/* whole groups of eight are read, and a word of each number */
 	size_t read = ((size_t) n + 7) / 8 * width + 9;
@@ -130,6 +131,43 @@ flowi_bitunpack(const uint8_t *p, const uint8_t *end, uint32_t n,
 	}
 	else
 		unpack(p, n, width, v);
+}
+
+void
+flowi_bitunpack_sums_plain(const uint8_t *p, const uint8_t *end, uint32_t n,
+						   unsigned width, uint64_t base, uint64_t step,
+						   uint64_t *v)
+{
+	flowi_bitunpack_plain(p, end, n, width, v);
+	flowi_sum_up(v, n, base, step);
+}
+
+void
+flowi_bitunpack(const uint8_t *p, const uint8_t *end, uint32_t n,
+				unsigned width, uint64_t *v)
+{
+#if FLOW_AVX2
+	if (flowi_bitpack_avx2(p, end, n, width))
+	{
+		flowi_bitunpack_avx2(p, n, width, v);
+		return;
+	}
+#endif
+	flowi_bitunpack_plain(p, end, n, width, v);
+}
+
+void
+flowi_bitunpack_sums(const uint8_t *p, const uint8_t *end, uint32_t n,
+					 unsigned width, uint64_t base, uint64_t step, uint64_t *v)
+{
+#if FLOW_AVX2
+	if (flowi_bitpack_avx2(p, end, n, width))
+	{
+		flowi_bitunpack_sums_avx2(p, n, width, base, step, v);
+		return;
+	}
+#endif
+	flowi_bitunpack_sums_plain(p, end, n, width, base, step, v);
 }
 
 void

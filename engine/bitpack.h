@@ -57,11 +57,30 @@ flowi_bitpack_bytes(uint32_t n, unsigned width)
  *		The first n numbers, at most FLOW_FRAME, of a pack that lies whole
  *		before end; nothing from end on is read.  v has room for n rounded up
  *		to 8, what is behind n is anything.
+ * flowi_bitunpack_sums
+ *		The same, summed up: of each number base + i * step and all numbers up to
+ *		it, itself included.
  */
 extern void flowi_bitpack(const uint64_t *v, uint32_t n, unsigned width,
 						  uint8_t *out);
 extern void flowi_bitunpack(const uint8_t *p, const uint8_t *end, uint32_t n,
 							unsigned width, uint64_t *v);
+extern void flowi_bitunpack_sums(const uint8_t *p, const uint8_t *end,
+								 uint32_t n, unsigned width, uint64_t base,
+								 uint64_t step, uint64_t *v);
+
+/* n numbers of v, summed up in their place. */
+static inline void
+flowi_sum_up(uint64_t *v, uint32_t n, uint64_t base, uint64_t step)
+{
+	uint64_t sum = base - step;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		sum += v[i] + step;
+		v[i] = sum;
+	}
+}
 
 /* Number i alone. */
 static inline uint64_t

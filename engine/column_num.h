@@ -80,6 +80,7 @@ typedef struct FlowNumReader
 	uint8_t base_bytes, step_bytes, position_bytes, patch_bytes;
 	uint32_t at_frame; /* where the last read was: a frame, */
 	size_t at_offset;  /* and where in packed it begins */
+	uint32_t at_patch; /* the patch behind what was read last */
 	/* borrowed, FLOW_FRAME numbers, or NULL: a frame that only a part of was
 	 * wanted, since the next part may be next; and which, or UINT32_MAX */
 	uint64_t *window;

@@ -3,7 +3,8 @@
  *	  Read a sequence of numbers, or a part of it.
  *
  * A frame is unpacked, patched, summed up and moved to its place in loops of
- * their own: each runs over 128 numbers that are in the first cache.
+ * their own: each runs over 128 numbers that are in the first cache.  Without
+ * patches it is summed up while it is unpacked.
  *-------------------------------------------------------------------------
  */
 #include "column_num.h"
@@ -64,6 +65,7 @@ open_frames(FlowNumReader *r, const uint8_t *p)
 	r->packed = p;
 	r->at_frame = 0;
 	r->at_offset = 0;
+	r->at_patch = 0;
 	r->window_frame = UINT32_MAX;
 	return FLOW_OK;
 }
@@ -116,34 +118,47 @@ find_patch(const FlowNumReader *r, uint32_t position)
 	return lo;
 }
 
-/* Put the patches of numbers from .. to - 1 over v, which begins at from. */
-static void
-patch(const FlowNumReader *r, uint32_t from, uint32_t to, uint64_t *v)
+/*
+ * The first patch at or behind a position.  Where the last reader ended is
+ * tried first: frames are read one after the other.
+ */
+static uint32_t
+next_patch(FlowNumReader *r, uint32_t position)
 {
-	for (uint32_t i = find_patch(r, from); i < r->npatches; i++)
+	uint32_t i = r->at_patch;
+
+	if ((i > 0 && patch_position(r, i - 1) >= position) ||
+		(i < r->npatches && patch_position(r, i) < position))
+		i = r->at_patch = find_patch(r, position);
+	return i;
+}
+
+/* Put the patches of numbers from .. to - 1, the first of which is i, over v,
+ * which begins at from. */
+static void
+patch(FlowNumReader *r, uint32_t i, uint32_t from, uint32_t to, uint64_t *v)
+{
+	for (; i < r->npatches; i++)
 	{
 		uint32_t position = patch_position(r, i);
 		const uint8_t *p = r->patches + (size_t) i * r->patch_bytes;
 
 		if (position < from || position >= to)
-			return;
+			break;
 		v[position - from] =
 			(uint64_t) flowi_unzigzag(flowi_num_get_bytes(p, r->patch_bytes));
 	}
+	r->at_patch = i;
 }
 
-/* v[i] and what is before it, and a line, become the number. */
-static void
-sum_up(uint64_t *v, uint32_t n, uint64_t base, uint64_t step)
+/* Are there patches of numbers from .. to - 1, and which is the first? */
+static inline bool
+has_patch(FlowNumReader *r, uint32_t from, uint32_t to, uint32_t *ip)
 {
-	uint64_t sum = base;
-
-	for (uint32_t i = 0; i < n; i++)
-	{
-		sum += v[i];
-		v[i] = sum;
-		sum += step;
-	}
+	if (r->npatches == 0)
+		return false;
+	*ip = next_patch(r, from);
+	return *ip < r->npatches && patch_position(r, *ip) < to;
 }
 
 static void
@@ -167,7 +182,10 @@ read_frame(FlowNumReader *r, uint32_t frame, uint32_t n, uint64_t *v)
 {
 	const uint8_t *p = find_frame(r, frame);
 	unsigned width = r->widths[frame] & 0x7f;
+	bool sums = (r->widths[frame] & FLOW_NUM_SUMS) != 0;
+	uint32_t first = frame * FLOW_FRAME;
 	uint64_t base, step;
+	uint32_t i;
 
 	if (p == NULL)
 		return FLOW_CORRUPT;
@@ -177,12 +195,18 @@ read_frame(FlowNumReader *r, uint32_t frame, uint32_t n, uint64_t *v)
 	step =
 		r->step + flowi_num_get_bytes(r->steps + (size_t) frame * r->step_bytes,
 									  r->step_bytes);
-	flowi_bitunpack(p, r->end, n, width, v);
-	if (r->npatches > 0)
-		patch(r, frame * FLOW_FRAME, frame * FLOW_FRAME + n, v);
-	if (r->widths[frame] & FLOW_NUM_SUMS)
-		sum_up(v, n, base, step);
+	if (has_patch(r, first, first + n, &i))
+	{
+		flowi_bitunpack(p, r->end, n, width, v);
+		patch(r, i, first, first + n, v);
+		if (sums)
+			flowi_sum_up(v, n, base, step);
+	}
+	else if (sums)
+		flowi_bitunpack_sums(p, r->end, n, width, base, step, v);
 	else
+		flowi_bitunpack(p, r->end, n, width, v);
+	if (!sums)
 		add_line(v, n, base, step);
 	return FLOW_OK;
 }
@@ -239,6 +263,7 @@ read_one(FlowNumReader *r, uint32_t first, int64_t *out)
 	uint32_t i = first % FLOW_FRAME;
 	const uint8_t *p;
 	uint64_t v, base, step;
+	uint32_t patch_at;
 
 	if (r->window_frame == frame)
 	{
@@ -261,8 +286,8 @@ read_one(FlowNumReader *r, uint32_t first, int64_t *out)
 	step = flowi_num_get_bytes(r->steps + (size_t) frame * r->step_bytes,
 							   r->step_bytes);
 	v = flowi_bitpack_get(p, r->end, i, r->widths[frame]);
-	if (r->npatches > 0)
-		patch(r, first, first + 1, &v);
+	if (has_patch(r, first, first + 1, &patch_at))
+		patch(r, patch_at, first, first + 1, &v);
 	*out = (int64_t) (v + r->base + base + i * (r->step + step));
 	return FLOW_OK;
 }

@@ -3,7 +3,7 @@
  *	  Packed numbers of every width: whole, in part, one alone.
  *-------------------------------------------------------------------------
  */
-#include "../bitpack.h"
+#include "../bitpack_impl.h"
 #include "check.h"
 
 static uint64_t values[FLOW_FRAME], got[FLOW_FRAME];
@@ -36,9 +36,30 @@ slow_get(const uint8_t *p, uint32_t i, unsigned width)
 	return v;
 }
 
+/* Summed up, by what the processor has and without that. */
+static void
+check_sums(const uint8_t *p, const uint8_t *end, uint32_t n, unsigned width,
+		   uint64_t base, uint64_t step)
+{
+	uint64_t want[FLOW_FRAME];
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+	{
+		sum += values[i];
+		want[i] = base + i * step + sum;
+	}
+	memset(got, 0xdd, sizeof(got));
+	flowi_bitunpack_sums(p, end, n, width, base, step, got);
+	CHECK(memcmp(got, want, n * sizeof(*got)) == 0);
+	memset(got, 0xdd, sizeof(got));
+	flowi_bitunpack_sums_plain(p, end, n, width, base, step, got);
+	CHECK(memcmp(got, want, n * sizeof(*got)) == 0);
+}
+
 /* n numbers, in memory that ends with them; more is some bytes behind that. */
 static void
-check_pack(uint32_t n, unsigned width, size_t more)
+check_pack(CheckRandom *r, uint32_t n, unsigned width, size_t more)
 {
 	size_t bytes = flowi_bitpack_bytes(n, width);
 	uint8_t room[FLOW_FRAME * 8 + FLOW_BITPACK_SLACK];
@@ -54,6 +75,10 @@ check_pack(uint32_t n, unsigned width, size_t more)
 		memset(got, 0xdd, sizeof(got));
 		flowi_bitunpack(p, end, part, width, got);
 		CHECK(memcmp(got, values, part * sizeof(*got)) == 0);
+		memset(got, 0xdd, sizeof(got));
+		flowi_bitunpack_plain(p, end, part, width, got);
+		CHECK(memcmp(got, values, part * sizeof(*got)) == 0);
+		check_sums(p, end, part, width, check_random(r), check_random(r));
 	}
 	for (uint32_t i = 0; i < n; i++)
 	{
@@ -78,7 +103,7 @@ main(int argc, char **argv)
 							 : 1 + (uint32_t) check_below(&r, FLOW_FRAME);
 
 			fill(&r, width);
-			check_pack(n, width, again % 3 == 0 ? 0 : check_below(&r, 100));
+			check_pack(&r, n, width, again % 3 == 0 ? 0 : check_below(&r, 100));
 		}
 	CHECK(flowi_bitpack_bytes(FLOW_FRAME, 13) == 16 * 13);
 	check_passed("every width");
