@@ -254,6 +254,10 @@ END $$;
 SELECT * FROM par_counters('SELECT sum(v + 1) FROM pf WHERE ts >= 0');
 SELECT count(*) FROM ph;
 
+-- Workers that are still at work when the leader ends are counted too.
+SET parallel_leader_participation = off;
+SELECT shared, nrows >= 100 AS counted FROM par_counters('SELECT * FROM pf WHERE v >= 0 LIMIT 100');
+RESET parallel_leader_participation;
 -- Aggregates in the engine, alone and below a Gather.
 SET flowdb.enable_aggregate_pushdown = on;
 SELECT * FROM par_twins('SELECT host, count(*), sum(v), max(w) FROM pf WHERE ts > 100 GROUP BY host');

@@ -61,6 +61,7 @@ static void
 scan_callback(void *arg)
 {
 	flowdb_scan_close(arg);
+	flowdb_share_forget(arg);
 }
 
 /* What all scans of this node have read so far. */

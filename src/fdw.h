@@ -574,6 +574,7 @@ typedef struct FlowdbScanQual
 typedef struct FlowdbRanges FlowdbRanges;
 typedef struct FlowdbScanLock FlowdbScanLock; /* execlock.c */
 typedef struct FlowdbSharer FlowdbSharer;	  /* parallel.c */
+typedef struct FlowdbShare FlowdbShare;		  /* likewise */
 
 /* State of one scan node; in ForeignScanState.fdw_state. */
 typedef struct FlowdbScanState
@@ -614,7 +615,9 @@ typedef struct FlowdbScanState
 	int64 span_max;
 	FlowdbScanLock *lock; /* NULL: rows are not locked */
 	FlowdbSharer *sharer; /* NULL: all ranges are ours to read */
-	FlowScanStats stats;  /* of scans closed so far */
+	FlowdbShare *counted; /* of a leader: has what the workers have read */
+	struct dsm_segment *counted_in;
+	FlowScanStats stats; /* of scans closed so far */
 	MemoryContext bounds_cxt;
 	MemoryContextCallback callback;
 } FlowdbScanState;

@@ -323,22 +323,52 @@ flowdb_share_leave(FlowdbScanState *state)
 	if (!state->sharer)
 		return;
 	share = state->sharer->share;
+	pfree(state->sharer);
 	state->sharer = NULL;
 	flowdb_scan_close(state);
 	state->started = true;
 	state->finished = true;
+	if (!IsParallelWorker())
+		return;
 	SpinLockAcquire(&share->mutex);
-	if (IsParallelWorker())
-	{
-		flowdb_scan_add_stats(&share->stats, &state->stats);
-		share->nranges += state->nranges;
-	}
-	else
-	{
-		flowdb_scan_add_stats(&state->stats, &share->stats);
-		state->nranges += share->nranges;
-	}
+	flowdb_scan_add_stats(&share->stats, &state->stats);
+	share->nranges += state->nranges;
 	SpinLockRelease(&share->mutex);
+}
+
+/* ----------------------------------------------------------------- counters */
+
+static void
+take_counters(dsm_segment *segment, Datum arg)
+{
+	FlowdbScanState *state = (FlowdbScanState *) DatumGetPointer(arg);
+
+	flowdb_scan_add_stats(&state->stats, &state->counted->stats);
+	state->nranges += state->counted->nranges;
+	state->counted = NULL;
+	state->counted_in = NULL;
+}
+
+/* When the leader leaves, below a LIMIT say, workers may still be at work. */
+void
+flowdb_share_count(FlowdbScanState *state, FlowdbShare *share,
+				   dsm_segment *segment)
+{
+	if (!segment)
+		return;
+	on_dsm_detach(segment, take_counters, PointerGetDatum(state));
+	state->counted = share;
+	state->counted_in = segment;
+}
+
+void
+flowdb_share_forget(FlowdbScanState *state)
+{
+	if (state->counted_in)
+		cancel_on_dsm_detach(state->counted_in, take_counters,
+							 PointerGetDatum(state));
+	state->counted = NULL;
+	state->counted_in = NULL;
 }
 
 /* -------------------------------------------------------------- callbacks */
@@ -355,6 +385,7 @@ flowdbInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt,
 {
 	flowdb_share_begin(node->fdw_state, node, coordinate, pcxt->nworkers,
 					   false);
+	flowdb_share_count(node->fdw_state, coordinate, pcxt->seg);
 }
 
 void

@@ -33,8 +33,6 @@ extern void flowdb_add_partial_path(PlannerInfo *root, RelOptInfo *rel,
 
 /* ---------------------------------------------------------- in parallel.c */
 
-typedef struct FlowdbShare FlowdbShare; /* in the query's shared memory */
-
 /*
  * flowdb_share_size
  *		Bytes of it for so many workers.
@@ -44,14 +42,21 @@ typedef struct FlowdbShare FlowdbShare; /* in the query's shared memory */
  * flowdb_share_join
  *		A worker takes part.
  * flowdb_share_leave
- *		A participant is done, and the memory may go; of the leader: the
- *		counters of the others are its own from now on.
+ *		A participant is done, and the memory may go.
+ * flowdb_share_count
+ *		When the segment that it is in goes, which is when all workers are done,
+ *		their counters become the leader's own.
+ * flowdb_share_forget
+ *		Unless the leader goes first.
  */
 extern Size flowdb_share_size(int nworkers);
 extern void flowdb_share_begin(FlowdbScanState *state, ForeignScanState *node,
 							   FlowdbShare *share, int nworkers, bool again);
 extern void flowdb_share_join(FlowdbScanState *state, FlowdbShare *share);
 extern void flowdb_share_leave(FlowdbScanState *state);
+extern void flowdb_share_count(FlowdbScanState *state, FlowdbShare *share,
+							   dsm_segment *segment);
+extern void flowdb_share_forget(FlowdbScanState *state);
 
 /*
  * flowdb_share_start
