@@ -18,5 +18,16 @@ SELECT count(*) FROM (SELECT flowdb_time_bucket('5 min', ts), max(v) FROM r GROU
 SELECT max(v) FROM r;
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION flowdb_time_bucket(interval, timestamptz), sum(bigint) TO PUBLIC;
+-- of conditions too
+REVOKE EXECUTE ON FUNCTION int84gt(bigint, int4), int4eq(int4, int4) FROM PUBLIC;
+SET ROLE flowdb_agg_user;
+SELECT v FROM r WHERE v > 1;
+SELECT max(v) FROM r WHERE v > 1;
+SELECT v FROM r WHERE k = 1 AND ts = '2024-01-01';
+SELECT max(v) FROM r WHERE k = 1;
+SELECT max(v) FROM r WHERE k = ANY ('{1,2}');
+SELECT max(v) FROM r WHERE v < 2 AND ts < '2025-01-01';
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION int84gt(bigint, int4), int4eq(int4, int4) TO PUBLIC;
 DROP SERVER aggr CASCADE;
 DROP ROLE flowdb_agg_user;

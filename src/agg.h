@@ -5,7 +5,7 @@
  * aggmatch.c says what of a query can, aggplan.c makes path and plan,
  * aggbucket.c cuts time into buckets, agggroup.c keeps groups, aggfinal.c
  * makes PostgreSQL's values of results, aggexec.c runs it all, aggorder.c
- * window of time by window, aggexplain.c tells.
+ * window of time by window, aggrights.c guards functions, aggexplain.c tells.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOWDB_AGG_H
@@ -255,10 +255,15 @@ typedef struct FlowdbAggFunction
  */
 extern const FlowdbAggFunction flowdb_agg_functions[];
 extern int flowdb_agg_function(Oid oid);
-/* 42501 unless the user may call what the engine does in its place. */
-extern void flowdb_agg_check_execute(Oid function);
 extern Datum flowdb_agg_result(const FlowdbAggFunction *f, const FlowAgg *agg,
 							   bool *nullp);
+
+/* ---------------------------------------------------------- in aggrights.c */
+
+/* 42501 unless the user may call what the engine does in its place: a function,
+ * all functions and operators of clauses that were pushed. */
+extern void flowdb_agg_check_execute(Oid function);
+extern void flowdb_agg_check_clauses(List *clauses);
 
 /* ----------------------------------------------------------- in aggorder.c */
 

@@ -16,13 +16,10 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "pgtime.h"
-#include "utils/acl.h"
 #include "utils/float.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "agg.h"
-#include "compat.h"
 
 /* Where the values of a call come from. */
 typedef enum AggSource
@@ -188,15 +185,6 @@ flowdb_agg_relation(const ForeignScan *plan)
 }
 
 void
-flowdb_agg_check_execute(Oid function)
-{
-	AclResult acl = flowdb_may_execute(function);
-
-	if (acl != ACLCHECK_OK)
-		aclcheck_error(acl, OBJECT_FUNCTION, get_func_name(function));
-}
-
-void
 flowdb_agg_begin(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = castNode(ForeignScan, node->ss.ps.plan);
@@ -208,6 +196,8 @@ flowdb_agg_begin(ForeignScanState *node, int eflags)
 	flowdb_scan_init(&state->scan, node, rel, eflags);
 	state->scan.all_rows = true;
 	state->scan.spans = true;
+	flowdb_agg_check_clauses(list_nth(
+		list_nth(plan->fdw_private, FLOWDB_SCAN_MORE), FLOWDB_AGG_CLAUSES));
 	init_items(state, plan);
 	for (int i = 0; i < state->ncalls; i++)
 		init_source(state, &state->calls[i]);
