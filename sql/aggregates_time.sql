@@ -76,6 +76,20 @@ SELECT stride, origin, differ(format('date_bin(%L, ts, %L)', stride, origin), 'z
   FROM strides, (VALUES ('2001-01-01'), ('1700-05-07 03:04:05'), ('3000-01-01')) o(origin)
   WHERE stride NOT LIKE '%0000 days';
 
+-- A cursor has the time zone in which it was fetched from first, for keys that
+-- it comes to later too.
+CREATE FOREIGN TABLE fc (k int, ts timestamptz) SERVER aggt OPTIONS (key_columns 'k', time_column 'ts', store 'c');
+INSERT INTO fc SELECT k, '2024-01-01 00:00+00'::timestamptz + i * interval '6 hours' FROM generate_series(1, 3) k, generate_series(0, 7) i;
+BEGIN;
+SET LOCAL timezone = 'America/New_York';
+DECLARE c CURSOR FOR SELECT k, date_trunc('day', ts) AT TIME ZONE 'UTC' AS day, count(*) FROM fc GROUP BY k, date_trunc('day', ts);
+FETCH 1 FROM c;
+SET LOCAL timezone = 'Asia/Kathmandu';
+FETCH 4 FROM c;
+SET LOCAL timezone = 'UTC';
+FETCH ALL FROM c;
+ROLLBACK;
+
 -- Dates and numbers have only flowdb_time_bucket.
 CREATE FOREIGN TABLE fd (k int, ts date, v int) SERVER aggt OPTIONS (key_columns 'k', time_column 'ts', store 'd');
 CREATE FOREIGN TABLE fb (k int, ts bigint, v int) SERVER aggt OPTIONS (key_columns 'k', time_column 'ts', store 'b');

@@ -285,7 +285,6 @@ typedef struct FlowdbAggOrder
 	double step; /* microseconds */
 	double buckets; /* of the next window */
 	uint64 windows; /* looked into so far, all loops */
-	pg_tz *zone;	/* the session's time zone, when the first one began */
 } FlowdbAggOrder;
 
 /*

@@ -74,6 +74,7 @@ typedef struct Grouping
 	bool mapped;		   /* calls know their columns */
 	bool ended;			   /* no more rows */
 	double last_bytes;	   /* that the groups of the last window took */
+	pg_tz *zone;		   /* the session's, when the scan began */
 
 	/* the key of the rows at hand */
 	bool has_key;
@@ -530,24 +531,35 @@ fill_window(Grouping *state, ForeignScanState *node)
 	flowdb_groups_sort(&state->groups, state->order.direction);
 }
 
+static void
+fill(Grouping *state, ForeignScanState *node)
+{
+	if (state->order.direction != FLOWDB_AGG_ANYHOW)
+		fill_window(state, node);
+	else if (!state->ended)
+		fill_groups(state, node);
+}
+
 /*
  * The same by the time zone that the session had at first: a cursor may be
  * fetched from after it was changed, and buckets must not.
  */
 static void
-fill_window_zoned(Grouping *state, ForeignScanState *node)
+fill_zoned(Grouping *state, ForeignScanState *node)
 {
 	pg_tz *zone = session_timezone;
 
-	if (state->order.zone == zone || !state->order.begun)
+	if (!state->zone)
+		state->zone = zone;
+	if (state->zone == zone)
 	{
-		fill_window(state, node);
+		fill(state, node);
 		return;
 	}
-	session_timezone = state->order.zone;
+	session_timezone = state->zone;
 	PG_TRY();
 	{
-		fill_window(state, node);
+		fill(state, node);
 	}
 	PG_FINALLY();
 	{
@@ -614,10 +626,7 @@ flowdb_agg_iterate(ForeignScanState *node)
 	if (!state->ready)
 	{
 		flowdb_groups_forget(&state->groups);
-		if (state->order.direction != FLOWDB_AGG_ANYHOW)
-			fill_window_zoned(state, node);
-		else if (!state->ended)
-			fill_groups(state, node);
+		fill_zoned(state, node);
 		state->ready = state->groups.first;
 		if (!state->ready)
 			return slot;
@@ -638,6 +647,7 @@ flowdb_agg_rescan(ForeignScanState *node)
 	flowdb_bucket_restart(&state->bucket);
 	flowdb_order_restart(&state->order);
 	state->ready = NULL;
+	state->zone = NULL;
 	state->ended = false;
 	state->has_key = false;
 }

@@ -218,7 +218,6 @@ begin(FlowdbAggOrder *o, const FlowdbScanState *scan)
 	newest = Min(newest, time->hi);
 	oldest = Max(oldest, time->lo);
 	o->begun = true;
-	o->zone = session_timezone;
 	o->at = falling ? PG_INT64_MAX : PG_INT64_MIN;
 	o->near = falling ? newest : oldest;
 	o->far = falling ? oldest : newest;
