@@ -253,16 +253,17 @@ BEGIN
 END $$;
 SELECT * FROM par_counters('SELECT sum(v + 1) FROM pf WHERE ts >= 0');
 SELECT count(*) FROM ph;
-
 -- Workers that are still at work when the leader ends are counted too.
 SET parallel_leader_participation = off;
 SELECT shared, nrows >= 100 AS counted FROM par_counters('SELECT * FROM pf WHERE v >= 0 LIMIT 100');
 RESET parallel_leader_participation;
--- Aggregates in the engine, alone and below a Gather.
+-- Aggregates in the engine, alone and whole below a Gather.
 SET flowdb.enable_aggregate_pushdown = on;
+SET parallel_setup_cost = 1000;
 SELECT * FROM par_twins('SELECT host, count(*), sum(v), max(w) FROM pf WHERE ts > 100 GROUP BY host');
 SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 SELECT * FROM par_twins('SELECT host, count(*), sum(v), max(w) FROM pf WHERE ts > 100 GROUP BY host');
+SET parallel_setup_cost = 0;
 SELECT * FROM par_twins($$SELECT * FROM pf WHERE host = 'h1' AND ts = 41$$);
 SELECT set_config(name, 'off', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
 

@@ -53,6 +53,7 @@ typedef struct FlowdbAggPlan
 	List *keys;			 /* of these, the key columns */
 	int prefix;			 /* leading key columns that are grouped by or fixed */
 	bool by_prefix_only; /* no column behind them is grouped by */
+	bool partial;		 /* calls return states, for PostgreSQL to combine */
 	FlowdbBucketKind bucket;
 	Oid bucket_function;
 	List *bucket_args; /* without the time */
@@ -63,7 +64,8 @@ typedef enum FlowdbAggPrivate
 {
 	FLOWDB_AGG_ITEMS, /* int list, three an item */
 	FLOWDB_AGG_HOW,	  /* int list: bucket kind, prefix, by_prefix_only,
-						 * number of the relation in the planner's range table */
+						 * number of the relation in the planner's range table,
+						 * partial */
 	FLOWDB_AGG_BUCKET_FUNCTION, /* oid list of one */
 	FLOWDB_AGG_CLAUSES,			/* pushed clauses, for EXPLAIN */
 	FLOWDB_AGG_ORDER			/* int list: a FlowdbAggDirection, buckets of
@@ -83,9 +85,12 @@ typedef enum FlowdbAggDirection
 /*
  * flowdb_agg_match
  *		Can all that output_rel wants be worked out in the engine?  NULL: no.
+ *		partial: it wants transition states of the calls.
  */
 extern FlowdbAggPlan *flowdb_agg_match(PlannerInfo *root, RelOptInfo *input_rel,
-									   RelOptInfo *output_rel, Node *having);
+									   RelOptInfo *output_rel,
+									   const GroupPathExtraData *extra,
+									   bool partial);
 
 /* ------------------------------------------------------------ in aggplan.c */
 
@@ -198,6 +203,12 @@ typedef struct FlowdbAggGroups
 	FlowdbAggGroup *current; /* that was found last */
 	struct groups_hash *table;
 	MemoryContext cxt; /* groups and table */
+	double bytes;	   /* of them, as flowdb_groups_bytes has it */
+	double most_bytes; /* that a hash table may have */
+
+	/* of this pass: from pass_first on, so many hashes */
+	uint64 pass_first;
+	uint64 pass_hashes;
 } FlowdbAggGroups;
 
 /*
@@ -212,6 +223,18 @@ typedef struct FlowdbAggGroups
  *		Bring them in the order of their buckets.
  * flowdb_groups_forget
  *		All of them.
+ *
+ * When all groups do not fit into memory the rows are read in several passes,
+ * each for some of the groups, by their hash.
+ * flowdb_groups_all
+ *		One pass for all of them, the next one is the first.
+ * flowdb_groups_split
+ *		Forget all, and begin the pass anew with less of them.  False: it has
+ *		one hash only.
+ * flowdb_groups_in_pass
+ *		Is probe's group of this pass?
+ * flowdb_groups_next_pass
+ *		False: this one was the last.
  */
 extern void flowdb_groups_init(FlowdbAggGroups *g, int naggs,
 							   const FlowAggOp *ops);
@@ -222,6 +245,11 @@ extern bool flowdb_groups_same(const FlowdbAggGroups *g,
 extern void flowdb_groups_sort(FlowdbAggGroups *g,
 							   FlowdbAggDirection direction);
 extern void flowdb_groups_forget(FlowdbAggGroups *g);
+extern void flowdb_groups_all(FlowdbAggGroups *g);
+extern bool flowdb_groups_split(FlowdbAggGroups *g);
+extern bool flowdb_groups_in_pass(const FlowdbAggGroups *g,
+								  FlowdbAggGroup *probe);
+extern bool flowdb_groups_next_pass(FlowdbAggGroups *g);
 /* For the planner: bytes of so many groups. */
 extern double flowdb_groups_bytes(double ngroups, int naggs, double key_bytes);
 
@@ -252,11 +280,19 @@ typedef struct FlowdbAggFunction
  *		Number in flowdb_agg_functions of a function; -1: not one of ours.
  * flowdb_agg_result
  *		The result in the current memory context; *nullp: there is none.
+ * flowdb_agg_state
+ *		Instead of it the transition state that PostgreSQL's own function would
+ *		have come to, serialized if it is internal.
+ * flowdb_agg_state_type
+ *		Of what type that is; 0: there is none that we can make.
  */
 extern const FlowdbAggFunction flowdb_agg_functions[];
 extern int flowdb_agg_function(Oid oid);
 extern Datum flowdb_agg_result(const FlowdbAggFunction *f, const FlowAgg *agg,
 							   bool *nullp);
+extern Datum flowdb_agg_state(const FlowdbAggFunction *f, const FlowAgg *agg,
+							  bool *nullp);
+extern Oid flowdb_agg_state_type(const FlowdbAggFunction *f);
 
 /* ---------------------------------------------------------- in aggrights.c */
 
@@ -309,8 +345,10 @@ extern bool flowdb_order_next(FlowdbAggOrder *o, FlowdbBucket *b,
 extern void flowdb_agg_begin(ForeignScanState *node, int eflags);
 extern TupleTableSlot *flowdb_agg_iterate(ForeignScanState *node);
 extern void flowdb_agg_rescan(ForeignScanState *node);
-/* Windows of time that an ordered node has looked into. */
+/* Windows of time that an ordered node has looked into; passes over the rows
+ * beyond the first one of each loop. */
 extern uint64 flowdb_agg_windows(const ForeignScanState *node);
+extern uint64 flowdb_agg_passes(const ForeignScanState *node);
 
 /* Is it a node that returns groups?  Its state begins with that of a scan. */
 static inline bool

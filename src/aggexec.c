@@ -8,6 +8,12 @@
  * no more rows are returned before more is read: when the leading key columns
  * that are grouped by change, or with the group where rows come in the order
  * of groups.
+ *
+ * Memory for groups is bounded, as that of a hash table of the executor's.
+ * When it is used up, groups of a partial aggregate are returned and may come
+ * again.  Others have to be complete: the rows are read in several passes then,
+ * each for the groups in a range of hashes.  The planner does not choose us
+ * when it foresees that.  Only an ordered window is as large as it is.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -61,11 +67,12 @@ typedef struct Grouping
 	AggCall *calls;
 	FlowAggOp *ops;
 	int prefix;
+	bool partial;	 /* calls return states, and groups may come twice */
 	bool grouped;	 /* else there is one group, also without rows */
 	bool needs_keys; /* slices are of one key */
 	bool takes_keys; /* what a key consists of matters */
 	Bitmapset *keys; /* numbers of columns that are grouped by */
-	AggFlush flush;
+	AggFlush flush;	 /* of the first pass; then at the end */
 
 	FlowdbBucket bucket;
 	FlowdbAggOrder order; /* by which all of the below is done a window */
@@ -73,6 +80,7 @@ typedef struct Grouping
 	FlowdbAggGroup *ready; /* to be returned next */
 	bool mapped;		   /* calls know their columns */
 	bool ended;			   /* no more rows */
+	uint64 passes;		   /* begun beyond the first ones, all loops */
 	double last_bytes;	   /* that the groups of the last window took */
 	pg_tz *zone;		   /* the session's, when the scan began */
 
@@ -83,6 +91,9 @@ typedef struct Grouping
 	Size key_room;
 	Size prefix_len;
 	uint32 run_end; /* row of the vector where another key begins */
+	bool run_done;	/* its groups were returned in an earlier pass */
+	uint8 *passed;	/* keys before it were; NULL: none */
+	Size passed_len;
 	FlowdbAggGroup probe;
 	StringInfoData part;
 } Grouping;
@@ -158,6 +169,7 @@ init_grouping(Grouping *state, ForeignScanState *node, const ForeignScan *plan)
 		list_length(list_nth(plan->fdw_private, FLOWDB_SCAN_TYPES)));
 
 	state->prefix = lsecond_int(how);
+	state->partial = list_nth_int(how, 4) != 0;
 	state->grouped = state->keys || kind != FLOWDB_BUCKET_NONE;
 	state->needs_keys |= state->grouped;
 	state->takes_keys |= state->keys != NULL;
@@ -170,6 +182,7 @@ init_grouping(Grouping *state, ForeignScanState *node, const ForeignScan *plan)
 							flowdb_bucket_rises(kind, table->time_type))))
 		state->flush = AGG_AT_GROUP;
 	flowdb_order_init(&state->order, plan, kind, args);
+	Assert(!state->partial || state->order.direction == FLOWDB_AGG_ANYHOW);
 	if (state->order.direction != FLOWDB_AGG_ANYHOW)
 		state->flush = AGG_AT_END;
 	flowdb_bucket_init(&state->bucket, kind, table->time_type,
@@ -353,6 +366,8 @@ begin_run(Grouping *state, const FlowVector *vec, uint32 row)
 		set_key(state, key, len);
 	}
 	state->run_end = find_run_end(vec, row);
+	state->run_done = state->passed && memcmp(key, state->passed,
+											  Min(len, state->passed_len)) < 0;
 	return true;
 }
 
@@ -452,22 +467,25 @@ add_spans(Grouping *state)
 }
 
 /*
- * The group of the row, and where its slice ends.  NULL: groups are to be
- * returned first.
+ * The group of the row, and where its slice ends; NULL: it is not of this pass.
+ * False: groups are to be returned first.
  */
-static FlowdbAggGroup *
+static bool
 find_slice(Grouping *state, ForeignScanState *node, const FlowVector *vec,
-		   uint32 row, uint32 *endp)
+		   uint32 row, uint32 *endp, FlowdbAggGroup **groupp)
 {
 	FlowdbBucket *bucket = &state->bucket;
 	FlowdbAggGroup *probe = &state->probe;
 
 	*endp = vec->nrows;
+	*groupp = NULL;
 	if (state->needs_keys)
 	{
 		if (row >= state->run_end && !begin_run(state, vec, row))
-			return NULL;
+			return false;
 		*endp = state->run_end;
+		if (state->run_done)
+			return true;
 	}
 	if (bucket->kind != FLOWDB_BUCKET_NONE)
 	{
@@ -480,8 +498,47 @@ find_slice(Grouping *state, ForeignScanState *node, const FlowVector *vec,
 	}
 	if (state->flush == AGG_AT_GROUP && state->groups.n > 0 &&
 		!flowdb_groups_same(&state->groups, probe))
-		return NULL;
-	return flowdb_groups_find(&state->groups, probe);
+		return false;
+	if (flowdb_groups_in_pass(&state->groups, probe))
+		*groupp = flowdb_groups_find(&state->groups, probe);
+	return true;
+}
+
+/* Read the rows again, for other groups or for less of them. */
+static void
+begin_pass(Grouping *state)
+{
+	flowdb_scan_again(&state->scan);
+	state->has_key = false;
+	state->run_end = 0;
+	state->passes++;
+}
+
+/*
+ * Groups have used up their memory.  False: they are to be returned.  Under
+ * AGG_AT_PREFIX those of the present prefix are there; what comes behind it is
+ * in the same passes.
+ */
+static bool
+make_room(Grouping *state)
+{
+	if (state->groups.n < 2 || state->flush == AGG_AT_GROUP)
+		return true;
+	if (state->partial)
+		return false;
+	if (state->order.direction != FLOWDB_AGG_ANYHOW ||
+		!flowdb_groups_split(&state->groups))
+		return true;
+	if (state->flush == AGG_AT_PREFIX)
+	{
+		state->flush = AGG_AT_END;
+		state->passed_len = state->prefix_len;
+		state->passed = MemoryContextAlloc(GetMemoryChunkContext(state),
+										   state->prefix_len + 1);
+		memcpy(state->passed, state->key, state->prefix_len);
+	}
+	begin_pass(state);
+	return true;
 }
 
 /* Read until there are groups to return, or no more rows. */
@@ -498,11 +555,18 @@ fill_groups(Grouping *state, ForeignScanState *node)
 			map_columns(state);
 		if (state->scan.next == 0)
 			state->run_end = 0;
-		group = find_slice(state, node, vec, state->scan.next, &end);
-		if (!group)
+		if (!find_slice(state, node, vec, state->scan.next, &end, &group))
 			return;
-		add_slice(state, group, vec, state->scan.next, end);
+		if (group)
+			add_slice(state, group, vec, state->scan.next, end);
 		state->scan.next = end;
+		if (state->groups.bytes > state->groups.most_bytes && !make_room(state))
+			return;
+	}
+	if (flowdb_groups_next_pass(&state->groups))
+	{
+		begin_pass(state);
+		return;
 	}
 	state->ended = true;
 	add_spans(state);
@@ -536,8 +600,9 @@ fill(Grouping *state, ForeignScanState *node)
 {
 	if (state->order.direction != FLOWDB_AGG_ANYHOW)
 		fill_window(state, node);
-	else if (!state->ended)
-		fill_groups(state, node);
+	else
+		while (!state->ended && state->groups.n == 0)
+			fill_groups(state, node);
 }
 
 /*
@@ -575,7 +640,8 @@ call_result(const Grouping *state, const AggCall *call, const FlowAgg *agg,
 			bool *nullp)
 {
 	if (call->source != AGG_TIME)
-		return flowdb_agg_result(call->function, agg, nullp);
+		return state->partial ? flowdb_agg_state(call->function, agg, nullp)
+							  : flowdb_agg_result(call->function, agg, nullp);
 	*nullp = agg->n == 0;
 	return *nullp
 			   ? (Datum) 0
@@ -646,10 +712,23 @@ flowdb_agg_rescan(ForeignScanState *node)
 	flowdb_groups_forget(&state->groups);
 	flowdb_bucket_restart(&state->bucket);
 	flowdb_order_restart(&state->order);
+	flowdb_groups_all(&state->groups);
+	if (state->passed)
+	{
+		pfree(state->passed);
+		state->passed = NULL;
+		state->flush = AGG_AT_PREFIX;
+	}
 	state->ready = NULL;
 	state->zone = NULL;
 	state->ended = false;
 	state->has_key = false;
+}
+
+uint64
+flowdb_agg_passes(const ForeignScanState *node)
+{
+	return ((const Grouping *) node->fdw_state)->passes;
 }
 
 uint64

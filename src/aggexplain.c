@@ -97,5 +97,8 @@ flowdb_agg_explain(ForeignScanState *node, ExplainState *es)
 	if (flowdb_agg_windows(node) > 0)
 		ExplainPropertyInteger("FlowDB Windows", NULL,
 							   (int64) flowdb_agg_windows(node), es);
+	if (flowdb_agg_passes(node) > 0)
+		ExplainPropertyInteger("FlowDB Passes", NULL,
+							   (int64) flowdb_agg_passes(node) + 1, es);
 	flowdb_explain_stats(node, state, es);
 }

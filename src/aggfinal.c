@@ -1,13 +1,17 @@
 /*-------------------------------------------------------------------------
  * aggfinal.c
- *	  The aggregate functions that the engine can do, and their results as
- *	  PostgreSQL's values.
+ *	  The aggregate functions that the engine can do, and their results, or
+ *	  transition states, as PostgreSQL's values.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "libpq/pqformat.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/fmgroids.h"
@@ -16,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "agg.h"
+#include "compat.h"
 
 #define INTEGERS(name, type, sum)                                      \
 	{F_SUM_##name, type, FLOW_AGG_SUM_INT, FLOWDB_RESULT_##sum},       \
@@ -155,4 +160,95 @@ flowdb_agg_result(const FlowdbAggFunction *f, const FlowAgg *agg, bool *nullp)
 			return Float8GetDatum(agg->u.f8.value / (double) agg->n);
 	}
 	elog(ERROR, "unexpected result %d of a FlowDB aggregate", (int) f->result);
+}
+
+/* ------------------------------------------------------------------ states */
+
+Oid
+flowdb_agg_state_type(const FlowdbAggFunction *f)
+{
+	switch (f->result)
+	{
+		case FLOWDB_RESULT_COUNT:
+		case FLOWDB_RESULT_BIGINT:
+			return INT8OID;
+		case FLOWDB_RESULT_NUMERIC:
+			return FLOWDB_SUM_STATE_TYPE;
+		case FLOWDB_RESULT_AVERAGE:
+			return f->type == INT8OID ? FLOWDB_SUM_STATE_TYPE : INT8ARRAYOID;
+		case FLOWDB_RESULT_VALUE:
+		case FLOWDB_RESULT_SUM:
+			return f->type;
+		case FLOWDB_RESULT_MEAN:
+			return FLOAT8ARRAYOID;
+	}
+	return InvalidOid;
+}
+
+/*
+ * As int8_avg_serialize: the count, then a numeric as numeric_send has it, but
+ * with 32 bits for each number before the digits.
+ */
+static Datum
+sum_state(const FlowAgg *agg)
+{
+	bytea *sent = DatumGetByteaPP(
+		DirectFunctionCall1(numeric_send, NumericGetDatum(sum_numeric(agg))));
+	StringInfoData in = {.data = VARDATA_ANY(sent),
+						 .len = (int) VARSIZE_ANY_EXHDR(sent)};
+	StringInfoData out;
+	int ndigits = (int) pq_getmsgint(&in, 2);
+
+	pq_begintypsend(&out);
+	pq_sendint64(&out, agg->n);
+	pq_sendint32(&out, (uint32) ndigits);
+	pq_sendint32(&out, (uint32) (int16) pq_getmsgint(&in, 2)); /* weight */
+	pq_sendint32(&out, pq_getmsgint(&in, 2));				   /* sign */
+	pq_sendint32(&out, pq_getmsgint(&in, 2)); /* digits of the fraction */
+	for (int i = 0; i < ndigits; i++)
+		pq_sendint16(&out, (uint16) pq_getmsgint(&in, 2));
+	return PointerGetDatum(pq_endtypsend(&out));
+}
+
+/* As int4_avg_accum: count and sum. */
+static Datum
+average_state(const FlowAgg *agg)
+{
+	Datum values[2] = {Int64GetDatum((int64) agg->n),
+					   Int64GetDatum((int64) agg->u.sum.lo)};
+
+	return PointerGetDatum(construct_array(values, 2, INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
+ * As float8_accum: count, sum, and sum of squared deviations.  Averages have no
+ * use for the latter but to report its overflow, so the engine works it out
+ * only where it could become infinite; else 0 serves as well.  Where the sum is
+ * not finite it is NaN, which is how an overflow is told from an infinity.
+ */
+static Datum
+mean_state(const FlowAgg *agg)
+{
+	bool finite = isfinite(agg->u.f8.value);
+	Datum values[3] = {Float8GetDatum((double) agg->n),
+					   Float8GetDatum(agg->u.f8.value),
+					   Float8GetDatum(finite ? agg->u.f8.sxx : NAN)};
+
+	return PointerGetDatum(construct_array(values, 3, FLOAT8OID, sizeof(float8),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+Datum
+flowdb_agg_state(const FlowdbAggFunction *f, const FlowAgg *agg, bool *nullp)
+{
+	*nullp = false;
+	if (f->result == FLOWDB_RESULT_MEAN)
+		return mean_state(agg);
+	if (f->result == FLOWDB_RESULT_AVERAGE && f->type != INT8OID)
+		return average_state(agg);
+	if (f->result == FLOWDB_RESULT_NUMERIC ||
+		f->result == FLOWDB_RESULT_AVERAGE)
+		return sum_state(agg);
+	return flowdb_agg_result(f, agg, nullp);
 }

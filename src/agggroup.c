@@ -10,11 +10,14 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "executor/nodeHash.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "agg.h"
 
 #define FIRST_SIZE 64 /* of the table */
+#define ALL_HASHES (UINT64CONST(1) << 32)
 
 typedef struct GroupEntry
 {
@@ -47,8 +50,10 @@ flowdb_groups_init(FlowdbAggGroups *g, int naggs, const FlowAggOp *ops)
 	memset(g, 0, sizeof(*g));
 	g->naggs = naggs;
 	g->ops = ops;
+	g->most_bytes = (double) get_hash_memory_limit();
 	g->cxt = AllocSetContextCreate(CurrentMemoryContext, "FlowDB groups",
 								   ALLOCSET_DEFAULT_SIZES);
+	flowdb_groups_all(g);
 }
 
 void
@@ -58,6 +63,7 @@ flowdb_groups_forget(FlowdbAggGroups *g)
 		return;
 	MemoryContextReset(g->cxt);
 	g->n = 0;
+	g->bytes = 0;
 	g->first = NULL;
 	g->last = NULL;
 	g->current = NULL;
@@ -68,6 +74,14 @@ bool
 flowdb_groups_same(const FlowdbAggGroups *g, const FlowdbAggGroup *probe)
 {
 	return g->current && same_group(g->current, probe);
+}
+
+/* With the allocator's share, and a table that is half full. */
+static double
+group_bytes(int naggs, double key_and_part)
+{
+	return offsetof(FlowdbAggGroup, aggs) + sizeof(FlowAgg) * (double) naggs +
+		   key_and_part + 24 + 2 * sizeof(GroupEntry);
 }
 
 static FlowdbAggGroup *
@@ -97,6 +111,7 @@ add_group(FlowdbAggGroups *g, const FlowdbAggGroup *probe)
 		g->first = group;
 	g->last = group;
 	g->n++;
+	g->bytes += group_bytes(g->naggs, probe->key_len + probe->part_len);
 	return group;
 }
 
@@ -114,16 +129,22 @@ begin_table(FlowdbAggGroups *g)
 	entry->group = g->first;
 }
 
-/* Only here are hashes needed. */
+static void
+set_hash(FlowdbAggGroup *probe)
+{
+	probe->hash = hash_combine(
+		probe->part_hash,
+		murmurhash32((uint32) probe->bucket ^ (uint32) (probe->bucket >> 32)));
+}
+
+/* Only here, and where there are passes, hashes are needed. */
 static FlowdbAggGroup *
 look_up(FlowdbAggGroups *g, FlowdbAggGroup *probe)
 {
 	GroupEntry *entry;
 	bool found;
 
-	probe->hash = hash_combine(
-		probe->part_hash,
-		murmurhash32((uint32) probe->bucket ^ (uint32) (probe->bucket >> 32)));
+	set_hash(probe);
 	if (!g->first)
 		return add_group(g, probe);
 	if (!g->table)
@@ -149,6 +170,43 @@ flowdb_groups_find(FlowdbAggGroups *g, FlowdbAggGroup *probe)
 	g->current = group;
 	return group;
 }
+
+/* ------------------------------------------------------------------ passes */
+
+void
+flowdb_groups_all(FlowdbAggGroups *g)
+{
+	g->pass_first = 0;
+	g->pass_hashes = ALL_HASHES;
+}
+
+bool
+flowdb_groups_split(FlowdbAggGroups *g)
+{
+	if (g->pass_hashes < 2)
+		return false;
+	flowdb_groups_forget(g);
+	g->pass_hashes /= 2;
+	return true;
+}
+
+bool
+flowdb_groups_in_pass(const FlowdbAggGroups *g, FlowdbAggGroup *probe)
+{
+	if (g->pass_hashes == ALL_HASHES)
+		return true;
+	set_hash(probe);
+	return probe->hash - g->pass_first < g->pass_hashes;
+}
+
+bool
+flowdb_groups_next_pass(FlowdbAggGroups *g)
+{
+	g->pass_first += g->pass_hashes;
+	return g->pass_first < ALL_HASHES;
+}
+
+/* ------------------------------------------------------------------- order */
 
 static int
 compare_rising(const void *pa, const void *pb)
@@ -190,8 +248,5 @@ flowdb_groups_sort(FlowdbAggGroups *g, FlowdbAggDirection direction)
 double
 flowdb_groups_bytes(double ngroups, int naggs, double key_bytes)
 {
-	/* key and part, the allocator's share, a table that is half full */
-	return ngroups *
-		   (offsetof(FlowdbAggGroup, aggs) + sizeof(FlowAgg) * (double) naggs +
-			2 * key_bytes + 24 + 2 * sizeof(GroupEntry));
+	return ngroups * group_bytes(naggs, 2 * key_bytes);
 }

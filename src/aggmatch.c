@@ -18,6 +18,7 @@
 #include "commands/extension.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -185,23 +186,41 @@ match_group(AggMatch *m, const SortGroupClause *clause, Expr *expr)
 	return true;
 }
 
+/*
+ * What of the target the clause is about.  From 16 on partial targets do not
+ * mark what is redundant, as of columns that are fixed.
+ */
+static Expr *
+find_group(const PathTarget *target, const SortGroupClause *clause,
+		   const GroupPathExtraData *extra)
+{
+	Expr *wanted;
+	ListCell *lc;
+
+	foreach (lc, target->exprs)
+		if (get_pathtarget_sortgroupref(target, foreach_current_index(lc)) ==
+			clause->tleSortGroupRef)
+			return lfirst(lc);
+	wanted =
+		get_sortgroupref_tle(clause->tleSortGroupRef, extra->targetList)->expr;
+	foreach (lc, target->exprs)
+		if (equal(lfirst(lc), wanted))
+			return lfirst(lc);
+	return NULL;
+}
+
 /* All that is grouped by; each has its place in the target. */
 static bool
-match_groups(AggMatch *m, const PathTarget *target, List *clauses)
+match_groups(AggMatch *m, const PathTarget *target, List *clauses,
+			 const GroupPathExtraData *extra)
 {
 	ListCell *lc;
 
 	foreach (lc, clauses)
 	{
 		const SortGroupClause *clause = lfirst(lc);
-		Expr *expr = NULL;
-		ListCell *at;
+		Expr *expr = find_group(target, clause, extra);
 
-		foreach (at, target->exprs)
-			if (get_pathtarget_sortgroupref(target,
-											foreach_current_index(at)) ==
-				clause->tleSortGroupRef)
-				expr = lfirst(at);
 		if (!expr || !match_group(m, clause, expr))
 			return false;
 		m->plan->groups = lappend(m->plan->groups, expr);
@@ -259,9 +278,11 @@ call_fits(const AggMatch *m, const FlowdbAggFunction *f, Var *var)
 }
 
 static bool
-is_plain(const Aggref *agg)
+is_plain(const Aggref *agg, bool partial)
 {
-	return agg->agglevelsup == 0 && agg->aggsplit == AGGSPLIT_SIMPLE &&
+	return agg->agglevelsup == 0 &&
+		   agg->aggsplit ==
+			   (partial ? AGGSPLIT_INITIAL_SERIAL : AGGSPLIT_SIMPLE) &&
 		   agg->aggdistinct == NIL && agg->aggorder == NIL &&
 		   agg->aggfilter == NULL && agg->aggdirectargs == NIL &&
 		   !agg->aggvariadic;
@@ -276,7 +297,10 @@ match_call(AggMatch *m, Aggref *agg)
 
 	if (is_item(m, (Node *) agg))
 		return true;
-	if (number < 0 || !is_plain(agg))
+	if (number < 0 || !is_plain(agg, m->plan->partial))
+		return false;
+	if (m->plan->partial &&
+		agg->aggtype != flowdb_agg_state_type(&flowdb_agg_functions[number]))
 		return false;
 	if (agg->args != NIL)
 		arg = flowdb_strip_relabel(
@@ -316,11 +340,13 @@ find_calls(Node *node, void *context)
 
 FlowdbAggPlan *
 flowdb_agg_match(PlannerInfo *root, RelOptInfo *input_rel,
-				 RelOptInfo *output_rel, Node *having)
+				 RelOptInfo *output_rel, const GroupPathExtraData *extra,
+				 bool partial)
 {
 	const Query *parse = root->parse;
 	const FlowdbRel *fr = input_rel->fdw_private;
 	PathTarget *target = output_rel->reltarget;
+	Node *having = partial ? NULL : extra->havingQual;
 	AggMatch m = {{root, input_rel, NULL, false}, NULL, NULL};
 
 	if (parse->groupingSets != NIL || !input_fits(root, input_rel))
@@ -329,7 +355,8 @@ flowdb_agg_match(PlannerInfo *root, RelOptInfo *input_rel,
 	m.plan = palloc0(sizeof(FlowdbAggPlan));
 	m.plan->input = input_rel;
 	m.plan->having = (List *) having;
-	if (!match_groups(&m, target, parse->groupClause) ||
+	m.plan->partial = partial;
+	if (!match_groups(&m, target, parse->groupClause, extra) ||
 		find_calls((Node *) target->exprs, &m) || find_calls(having, &m))
 		return NULL;
 	set_prefix(&m, &fr->quals);

@@ -20,10 +20,12 @@
 #include "utils/selfuncs.h"
 
 #include "agg.h"
+#include "parallel.h"
 
 #define CALL_FACTOR 0.1 /* of cpu_operator_cost: a value in a loop over many */
 #define KEY_PAGES 0.5	/* of seq_page_cost: the least that a window reads */
 #define SLICE_FACTOR 0.02 /* of cpu_tuple_cost: find a row's group */
+#define SPAN_FACTOR 0.01  /* of all that reading costs: what the index tells */
 
 /* ------------------------------------------------------------------- costs */
 
@@ -101,21 +103,55 @@ groups_fit(const FlowdbAggPlan *plan, double groups)
 		   (double) get_hash_memory_limit();
 }
 
-/* Of a path without an order; counts of it too. */
-static void
-estimate(PlannerInfo *root, const FlowdbAggPlan *plan, FlowdbCost *cost,
-		 GroupCounts *counts)
+/* Does the index of an SSTable tell all that is asked for? */
+static bool
+is_told_by_index(const FlowdbAggPlan *plan)
 {
 	const FlowdbRel *fr = plan->input->fdw_private;
-	int ncalls = list_length(plan->items);
-	double rows;
-	QualCost having;
+	ListCell *lc;
+
+	if (plan->groups != NIL || fr->quals.filters != NIL || fr->sstables == 0)
+		return false;
+	foreach (lc, plan->items)
+	{
+		const FlowdbAggItem *item = lfirst(lc);
+		bool told = item->attnum == 0 || item->attnum == fr->table->time_attnum;
+
+		for (int i = 0; i < fr->table->nkeys; i++)
+			told |= item->attnum == fr->table->keys[i].attnum &&
+					flowdb_agg_functions[item->number].result ==
+						FLOWDB_RESULT_COUNT;
+		if (!told)
+			return false;
+	}
+	return true;
+}
+
+/* Of all the rows, but nothing of groups. */
+static void
+estimate_rows(PlannerInfo *root, const FlowdbAggPlan *plan, FlowdbCost *cost)
+{
+	const FlowdbRel *fr = plan->input->fdw_private;
 
 	flowdb_cost_vectors(root, plan->input, fr, &fr->quals, cost);
-	rows = cost->rows;
-	count_groups(root, plan, rows, counts);
-	cost->total += rows * (cpu_operator_cost * CALL_FACTOR * ncalls +
-						   cpu_tuple_cost * SLICE_FACTOR);
+	cost->total += cost->rows *
+				   (cpu_operator_cost * CALL_FACTOR * list_length(plan->items) +
+					cpu_tuple_cost * SLICE_FACTOR);
+	if (!is_told_by_index(plan))
+		return;
+	cost->total = cost->startup + (cost->total - cost->startup) * SPAN_FACTOR;
+	cost->disk *= SPAN_FACTOR;
+	cost->bytes *= SPAN_FACTOR;
+}
+
+/* What comes of the rows, where there is no order; counts of it too. */
+static void
+estimate_groups(PlannerInfo *root, const FlowdbAggPlan *plan, FlowdbCost *cost,
+				GroupCounts *counts)
+{
+	QualCost having;
+
+	count_groups(root, plan, cost->rows, counts);
 	/* what is held comes out at the end of the rows */
 	if (counts->at_once > 1 || plan->groups == NIL)
 		cost->startup = cost->total;
@@ -221,18 +257,133 @@ order_cost(const FlowdbAggPlan *plan, const GroupCounts *counts, double first,
 
 /* -------------------------------------------------------------------- path */
 
-static void
-add_agg_path(PlannerInfo *root, RelOptInfo *rel, const FlowdbCost *cost,
-			 List *pathkeys, FlowdbAggDirection direction, double first)
+static Path *
+agg_path(PlannerInfo *root, RelOptInfo *rel, const FlowdbCost *cost,
+		 List *pathkeys, FlowdbAggDirection direction, double first)
 {
 	QualCost target = rel->reltarget->cost;
 
-	add_path(rel,
-			 (Path *) flowdb_create_foreign_upper_path(
-				 root, rel, rel->reltarget, cost->rows,
-				 cost->startup + target.startup,
-				 cost->total + target.startup + target.per_tuple * cost->rows,
-				 pathkeys, NULL, list_make2_int((int) direction, (int) first)));
+	return (Path *) flowdb_create_foreign_upper_path(
+		root, rel, rel->reltarget, cost->rows, cost->startup + target.startup,
+		cost->total + target.startup + target.per_tuple * cost->rows, pathkeys,
+		NULL, list_make2_int((int) direction, (int) first));
+}
+
+static void
+add_final_paths(PlannerInfo *root, RelOptInfo *rel, const FlowdbAggPlan *plan)
+{
+	FlowdbCost cost;
+	GroupCounts counts;
+	FlowdbAggDirection direction;
+	List *pathkeys;
+	double first;
+
+	estimate_rows(root, plan, &cost);
+	estimate_groups(root, plan, &cost, &counts);
+	if (groups_fit(plan, counts.at_once))
+		add_path(rel, agg_path(root, rel, &cost, NIL, FLOWDB_AGG_ANYHOW, 0));
+	pathkeys = bucket_pathkeys(root, rel, plan, &direction);
+	if (pathkeys == NIL || !groups_fit(plan, counts.keys))
+		return;
+	first = first_buckets(root, plan, &counts);
+	order_cost(plan, &counts, first, &cost);
+	add_path(rel, agg_path(root, rel, &cost, pathkeys, direction, first));
+}
+
+/* ------------------------------------------------------------------ partial */
+
+/* Groups that do not fit are returned when memory is full, and come again with
+ * the next key. */
+static void
+estimate_partial(PlannerInfo *root, const FlowdbAggPlan *plan, FlowdbCost *cost)
+{
+	const FlowdbRel *fr = plan->input->fdw_private;
+	double rows = cost->rows;
+	double most;
+	GroupCounts counts;
+
+	estimate_groups(root, plan, cost, &counts);
+	if (groups_fit(plan, counts.at_once))
+		return;
+	most = Max(cost->rows, Min(rows, fr->keys * counts.buckets));
+	cost->total += (most - cost->rows) * cpu_tuple_cost;
+	cost->rows = most;
+}
+
+/* A part of the rows in each worker. */
+static void
+add_worker_path(PlannerInfo *root, RelOptInfo *rel, const FlowdbAggPlan *plan,
+				const FlowdbCost *all)
+{
+	int workers = flowdb_parallel_workers(plan->input, all);
+	FlowdbCost cost;
+	Path *path;
+
+	if (workers == 0)
+		return;
+	cost = flowdb_parallel_cost(all, workers);
+	estimate_partial(root, plan, &cost);
+	path = agg_path(root, rel, &cost, NIL, FLOWDB_AGG_ANYHOW, 0);
+	path->parallel_aware = true;
+	path->parallel_workers = workers;
+	add_partial_path(rel, path);
+}
+
+/* What PostgreSQL combines: of workers, and of partitions. */
+static void
+add_partial_paths(PlannerInfo *root, RelOptInfo *rel, const FlowdbAggPlan *plan,
+				  const GroupPathExtraData *extra)
+{
+	FlowdbCost all;
+	FlowdbCost cost;
+
+	estimate_rows(root, plan, &all);
+	if (extra->patype == PARTITIONWISE_AGGREGATE_PARTIAL)
+	{
+		cost = all;
+		estimate_partial(root, plan, &cost);
+		add_path(rel, agg_path(root, rel, &cost, NIL, FLOWDB_AGG_ANYHOW, 0));
+	}
+	if (rel->consider_parallel && plan->input->consider_parallel)
+		add_worker_path(root, rel, plan, &all);
+}
+
+/*
+ * The planner makes the same of it, but by its own guess at the number of
+ * groups: it knows nothing of the width of buckets, and takes time itself for
+ * what is grouped by, so that combining seems to cost more than it saves.
+ */
+static void
+add_finalize_path(PlannerInfo *root, RelOptInfo *rel, const FlowdbAggPlan *plan,
+				  const GroupPathExtraData *extra)
+{
+	RelOptInfo *partial;
+	FlowdbCost all;
+	GroupCounts counts;
+	ListCell *lc;
+
+	if (plan->bucket == FLOWDB_BUCKET_NONE || !rel->consider_parallel ||
+		plan->input->partial_pathlist == NIL || !extra->partial_costs_set ||
+		(extra->flags & GROUPING_CAN_USE_HASH) == 0)
+		return;
+	partial = fetch_upper_rel(root, UPPERREL_PARTIAL_GROUP_AGG, rel->relids);
+	estimate_rows(root, plan, &all);
+	count_groups(root, plan, all.rows, &counts);
+	foreach (lc, partial->partial_pathlist)
+	{
+		Path *path = lfirst(lc);
+		double rows = path->rows * path->parallel_workers;
+
+		if (!IsA(path, ForeignPath))
+			continue;
+		path = (Path *) create_gather_path(root, partial, path,
+										   partial->reltarget, NULL, &rows);
+		add_path(rel, (Path *) create_agg_path(
+						  root, rel, path, rel->reltarget, AGG_HASHED,
+						  AGGSPLIT_FINAL_DESERIAL, FLOWDB_GROUP_CLAUSE(root),
+						  (List *) extra->havingQual, &extra->agg_final_costs,
+						  counts.groups));
+	}
 }
 
 void
@@ -240,30 +391,23 @@ flowdbGetForeignUpperPaths(PlannerInfo *root, UpperRelationKind stage,
 						   RelOptInfo *input_rel, RelOptInfo *output_rel,
 						   void *extra)
 {
+	bool partial = stage == UPPERREL_PARTIAL_GROUP_AGG;
 	FlowdbAggPlan *plan;
-	FlowdbCost cost;
-	GroupCounts counts;
-	FlowdbAggDirection direction;
-	List *pathkeys;
-	double first;
 
-	if (!flowdb_enable_aggregate_pushdown || stage != UPPERREL_GROUP_AGG ||
-		output_rel->fdw_private)
+	if (!flowdb_enable_aggregate_pushdown ||
+		(stage != UPPERREL_GROUP_AGG && !partial) || output_rel->fdw_private)
 		return;
-	plan = flowdb_agg_match(root, input_rel, output_rel,
-							((GroupPathExtraData *) extra)->havingQual);
+	plan = flowdb_agg_match(root, input_rel, output_rel, extra, partial);
 	if (!plan)
 		return;
 	output_rel->fdw_private = plan;
-	estimate(root, plan, &cost, &counts);
-	if (groups_fit(plan, counts.at_once))
-		add_agg_path(root, output_rel, &cost, NIL, FLOWDB_AGG_ANYHOW, 0);
-	pathkeys = bucket_pathkeys(root, output_rel, plan, &direction);
-	if (pathkeys == NIL || !groups_fit(plan, counts.keys))
+	if (partial)
+	{
+		add_partial_paths(root, output_rel, plan, extra);
 		return;
-	first = first_buckets(root, plan, &counts);
-	order_cost(plan, &counts, first, &cost);
-	add_agg_path(root, output_rel, &cost, pathkeys, direction, first);
+	}
+	add_final_paths(root, output_rel, plan);
+	add_finalize_path(root, output_rel, plan, extra);
 }
 
 /* -------------------------------------------------------------------- plan */
@@ -305,9 +449,9 @@ plan_private(const FlowdbAggPlan *plan, const FlowdbQuals *quals, List *order)
 		items = lappend_int(items, item->attnum);
 	}
 	return list_make5(items,
-					  list_make4_int((int) plan->bucket, plan->prefix,
+					  list_make5_int((int) plan->bucket, plan->prefix,
 									 plan->by_prefix_only,
-									 (int) plan->input->relid),
+									 (int) plan->input->relid, plan->partial),
 					  list_make1_oid(plan->bucket_function),
 					  flowdb_plan_clauses(quals), order);
 }

@@ -195,6 +195,21 @@ flowdb_begin_members(EquivalenceClass *ec, Relids relids)
 	((void) ExecCheckRTPerms((query)->rtable, true))
 #endif
 
+/* What is grouped by, without what is redundant: apart from 16 on. */
+#if PG_VERSION_NUM >= 160000
+#define FLOWDB_GROUP_CLAUSE(root) ((root)->processed_groupClause)
+#else
+#define FLOWDB_GROUP_CLAUSE(root) ((root)->parse->groupClause)
+#endif
+
+/* The serialized state of sums of bigint: what it is made of is known of the
+ * releases that were looked at.  Elsewhere such calls have none. */
+#if PG_VERSION_NUM < 190000
+#define FLOWDB_SUM_STATE_TYPE BYTEAOID
+#else
+#define FLOWDB_SUM_STATE_TYPE InvalidOid
+#endif
+
 /* 16 has one function for all kinds of objects */
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_proc.h"

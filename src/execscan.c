@@ -270,17 +270,23 @@ flowdb_scan_start(FlowdbScanState *state, ForeignScanState *node)
 }
 
 void
-flowdb_scan_window(FlowdbScanState *state, int64 lo, int64 hi)
+flowdb_scan_again(FlowdbScanState *state)
 {
 	Assert(state->started && !state->sharer);
 	flowdb_scan_close(state);
 	flowdb_ranges_rewind(state->ranges);
-	state->windowed = true;
-	state->window_lo = lo;
-	state->window_hi = hi;
 	state->vec = NULL;
 	state->next = 0;
 	state->finished = false;
+}
+
+void
+flowdb_scan_window(FlowdbScanState *state, int64 lo, int64 hi)
+{
+	flowdb_scan_again(state);
+	state->windowed = true;
+	state->window_lo = lo;
+	state->window_hi = hi;
 }
 
 /* Read the row at the spec's one key and time: its vector is all there is. */

@@ -647,6 +647,8 @@ extern void flowdbEndForeignScan(ForeignScanState *node);
  * flowdb_scan_window
  *		From here on read the rows of a window of time, of all ranges, as of the
  *		same moment as those before.
+ * flowdb_scan_again
+ *		From here on read the same rows once more, likewise.
  * flowdb_scan_restart, flowdb_scan_close
  *		Begin anew (at a rescan); release what it holds.
  */
@@ -656,6 +658,7 @@ extern bool flowdb_scan_prepare(FlowdbScanState *state, ForeignScanState *node);
 extern bool flowdb_scan_vector(FlowdbScanState *state, ForeignScanState *node);
 extern bool flowdb_scan_start(FlowdbScanState *state, ForeignScanState *node);
 extern void flowdb_scan_window(FlowdbScanState *state, int64 lo, int64 hi);
+extern void flowdb_scan_again(FlowdbScanState *state);
 extern void flowdb_scan_restart(FlowdbScanState *state, ForeignScanState *node);
 extern void flowdb_scan_close(FlowdbScanState *state);
 /* What all scans of this node have read so far. */

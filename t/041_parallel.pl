@@ -46,6 +46,13 @@ END $$;
 EOC
 my $sum = 'SELECT count(*), sum(n) FROM t WHERE n > -1000000000';
 like($node->safe_psql('postgres', "EXPLAIN $sum"), qr/Parallel Foreign Scan/, 'workers share the scan');
+# the same in the engine: from rows, by groups, and from metadata where it tells
+my $engine = "SET flowdb.enable_aggregate_pushdown = on;\n";
+my $groups = 'SELECT sum(c), sum(s) FROM (SELECT key, count(*) AS c, sum(n) AS s FROM t GROUP BY key) g';
+my $by_time = "SELECT sum(c), sum(s) FROM (SELECT flowdb_time_bucket('1 ms', ts) AS b, count(*) AS c, sum(n) AS s FROM t GROUP BY b) g";
+my $count = 'SELECT count(*), count(ts) * 100 FROM t';
+like($node->safe_psql('postgres', "$engine EXPLAIN $_"), qr/PARTIAL count/, 'workers aggregate in the engine')
+  foreach $sum, $groups, $by_time;
 
 # -------------------------------------------------------------- beside writers
 
@@ -69,6 +76,8 @@ ROLLBACK;
 EOC
     my ($with, $alone, $all) = split /\n/, $out;
     $differ++ if $with ne $alone || $all ne '40010|4000055';
+    $out = $node->safe_psql('postgres', "$engine $sum; $groups; $by_time; $count");
+    $differ++ if $out ne join("\n", ('40000|4000000') x 4);
 }
 is($differ, 0, 'all participants read by one snapshot');
 foreach my $job (@jobs)
@@ -121,6 +130,7 @@ my $standby = new_standby($node, 'parallel_standby');
 $node->safe_psql('postgres', "INSERT INTO t VALUES ('new', 1, 0)");
 catch_up($node, $standby);
 is($standby->safe_psql('postgres', $sum), '40001|4000000', 'workers of a standby');
+is($standby->safe_psql('postgres', "$engine $sum"), '40001|4000000', 'and aggregates in them');
 like($standby->safe_psql('postgres', "EXPLAIN (ANALYZE, COSTS OFF) $sum"),
     qr/Parallel Foreign Scan/, 'which share the scan');
 
