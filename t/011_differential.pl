@@ -56,11 +56,15 @@ if ($steps >= 10_000 && !$run->{failed})
     cmp_ok($done{$_} // 0, '>', 0, "there was: $_") foreach (
         'insert', 'bulk insert', 'insert select', 'copy', 'update', 'move',
         'update from', 'delete', 'delete using', 'delete range', 'truncate',
-        'change in a query', 'alter', 'execute', 'execute change', 'fetch',
+        'series', 'change in a query', 'alter', 'execute', 'execute change', 'fetch',
         'plain', 'aggregate', 'join', 'lateral', 'locked', 'newest',
         'commit', 'rollback', 'rollback to', 'release', 'restart',
         'maintenance', 'reader looks again', 'create view', 'create partitions',
-        'log of triggers', 'procedure');
+        'log of triggers', 'procedure', 'summed', 'extent', 'by groups',
+        'by buckets', 'newest buckets', 'of groups',
+        $run->{self} ? () : ('plan with aggregates in the engine',
+            'plan with groups in the engine', 'plan with buckets in order',
+            'plan with workers'));
     cmp_ok($run->{nonempty}, '>', $steps / 3, 'most answers had something in them');
 }
 unlike(log_since($node, 0), qr/TRAP:|PANIC|was terminated by signal/,

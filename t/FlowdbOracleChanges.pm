@@ -12,6 +12,7 @@ use warnings;
 use Exporter 'import';
 use FlowdbOraclePredicates;
 use FlowdbOracleQueries;
+use FlowdbOracleSeries;
 use FlowdbOracleTables;
 use FlowdbOracleTypes;
 
@@ -101,10 +102,22 @@ sub insert_rows
         { several => @rows > 1, excepted => unseen($table) } ];
 }
 
+# Rows of a series.
+sub insert_series
+{
+    my ($table, $self) = @_;
+    my ($cols, $select) = series_rows($table) or return insert_rows($table, $self);
+
+    return [ 'series', insert_twin($table, "INSERT INTO \@.$table->{name} ("
+              . name_list(undef, @$cols) . ") $select", '', $self),
+        { several => 1, excepted => unseen($table) } ];
+}
+
 # Many rows of one key, by time, or by an integer key.
 sub bulk_insert
 {
     my ($table, $self) = @_;
+    return insert_series($table, $self) if chance($table->{series} ? 0.9 : 0.3);
     my ($running) = grep { $_->{type} =~ /^(int4|int8|date|timestamp|timestamptz|text)$/ }
       reverse identity($table);
     return insert_rows($table, $self) if !$running || ++$table->{bulks} > 4;
@@ -116,7 +129,7 @@ sub bulk_insert
     my $list = join(', ', map {
             $_ == $running ? $series{ $_->{type} } : literal($_->{type}, some_value($_))
         } @cols);
-    my $count = pick(50, 300, 300, 1000);
+    my $count = pick(50, 300, 300, 500);
 
     return [ 'bulk insert',
         insert_twin($table, "INSERT INTO \@.$table->{name} ("

@@ -29,6 +29,13 @@
 # - 55006 of TRUNCATE.  A cursor that was planned to read no partition does not
 #   keep a partitioned table from being truncated, but does keep its twin: all
 #   cursors are closed before.
+# - Sums and averages of floats.  Their last bits depend on the order of
+#   additions, which is nobody's promise: they are asked for where every order
+#   gives the same (FlowdbOracleTypes' "sums"), or rounded where the exact sum is
+#   far from the edge.  Of -0 and 0 either is the least: 0 is added.
+# - Errors that are not met.  Who wants the first few buckets need not look at a
+#   row behind them whose own bucket is out of range, or whose sum overflows:
+#   there such rows are left out.
 # - Rows of COPY.  The heap has no COPY that replaces, so its rows go through
 #   INSERT ... SELECT; the counts must be equal all the same.  Of a COPY that
 #   fails psql does not tell the SQLSTATE.

@@ -12,7 +12,7 @@ use Exporter 'import';
 use FlowdbOracleTables;
 use FlowdbOracleTypes;
 
-our @EXPORT = qw(predicate condition params_begin params_end);
+our @EXPORT = qw(predicate condition constant params_begin params_end);
 
 # ---------------------------------------------------------------- parameters
 

@@ -9,6 +9,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FlowdbOracleAggregates;
 use FlowdbOraclePredicates;
 use FlowdbOracleTables;
 use FlowdbOracleTypes;
@@ -305,6 +306,9 @@ my %one = (
     locked => [ 4, \&locked ], join => [ 12, \&joined ],
     lateral => [ 4, \&lateral ], 'scalar subquery' => [ 4, \&scalar_subquery ],
     with => [ 3, \&with_query ],
+    summed => [ 10, \&summed ], extent => [ 4, \&extent ],
+    'by groups' => [ 6, \&by_groups ], 'by buckets' => [ 10, \&by_buckets ],
+    'newest buckets' => [ 8, \&newest_buckets ], 'of groups' => [ 4, \&of_groups ],
 );
 
 # simple_query(TABLE): rows of one table, and if their order is total.
@@ -331,7 +335,8 @@ sub random_query
         my $table = pick(@tables);
         return ($kind, simple_query($table)) if $kind eq 'plain';
         my $several = $kind =~ /join|lateral|scalar|with/;
-        return ($kind, $one{$kind}[1]->($several ? @tables : $table), 0);
+        my ($sql, $ordered) = $one{$kind}[1]->($several ? @tables : $table);
+        return ($kind, $sql, $ordered // 0);
     }
 }
 

@@ -7,9 +7,11 @@ use warnings;
 use FlowdbOracleChanges;
 use FlowdbOracleCompare;
 use FlowdbOraclePredicates;
+use FlowdbOraclePrepared;
 use FlowdbOracleQueries;
 use FlowdbOracleReader;
 use FlowdbOracleSession;
+use FlowdbOracleSettings;
 use FlowdbOracleTables;
 use FlowdbOracleTypes;
 use FlowdbTest;
@@ -34,7 +36,8 @@ sub new
     {
         die "setup: $a->{message}" if $a->{state} ne '00000';
     }
-    $self->tell('CREATE SERVER flow FOREIGN DATA WRAPPER flowdb_fdw') unless $o{self};
+    $self->tell("CREATE SERVER flow FOREIGN DATA WRAPPER flowdb_fdw "
+          . "OPTIONS (block_size '16kB', flush_compression 'lz4')") unless $o{self};
     return $self;
 }
 
@@ -238,6 +241,24 @@ sub query_step
     my ($self) = @_;
     my ($kind, $sql, $ordered) = random_query(@{ $self->{tables} });
     $self->both($kind, twin($sql), ordered => $ordered);
+    $self->look_at_plan($sql)
+      if $kind =~ /^(summed|extent|by |newest b|of g)/ && chance($kind =~ /^newest/ ? 0.3 : 0.1);
+    return;
+}
+
+# What is done where: nothing to judge, but it is to happen.
+sub look_at_plan
+{
+    my ($self, $sql) = @_;
+    return if $self->{stale} || $self->{self};
+    my ($f) = twin($sql);
+    my ($answer) = $self->tell("EXPLAIN (COSTS OFF) $f");
+    my $plan = join("\n", @{ $answer->{rows} });
+
+    $self->{done}{'plan with aggregates in the engine'}++ if $plan =~ /FlowDB Aggregate:/;
+    $self->{done}{'plan with groups in the engine'}++ if $plan =~ /FlowDB Group Key:/;
+    $self->{done}{'plan with buckets in order'}++ if $plan =~ /FlowDB Order:/;
+    $self->{done}{'plan with workers'}++ if $plan =~ /Workers Planned:/;
     return;
 }
 
@@ -303,113 +324,13 @@ sub procedure_step
     return;
 }
 
-sub prepared_step
-{
-    my ($self) = @_;
-
-    if (@{ $self->{prepared} } < 4 || chance(0.2))
-    {
-        my $name = 'p' . ++$self->{serial};
-        my $table = pick(@{ $self->{tables} });
-        params_begin();
-        my ($kind, $sql, $ordered) = random_query(@{ $self->{tables} });
-        my $change = $CAN{modify} && chance(0.3);
-        $sql = change_prepared($table) if $change;
-        my @types = params_end();
-        return if $change && $sql =~ /LIKE/;
-        my $types = @types ? '(' . join(', ', map { $TYPE{$_}{sql} } @types) . ')' : '';
-        my ($f, $h) = twin($sql);
-        $self->both('prepare', "PREPARE ${name}_f$types AS $f", "PREPARE ${name}_h$types AS $h",
-            alone => 1);
-        push @{ $self->{prepared} }, { name => $name, types => \@types,
-            ordered => !$change && $ordered, change => $change };
-        shift @{ $self->{prepared} } if @{ $self->{prepared} } > 8;
-        return;
-    }
-    my $p = pick(@{ $self->{prepared} });
-    # an unlucky one is not asked six times
-    foreach (1 .. 1 + below(3))
-    {
-        last if $self->{stale};
-        my $list = join(', ', map { literal($_, chance(0.05) ? undef : value($_)) } @{ $p->{types} });
-        $list = "($list)" if $list ne '';
-        $self->both($p->{change} ? 'execute change' : 'execute',
-            "EXECUTE $p->{name}_f$list", "EXECUTE $p->{name}_h$list", alone => 1,
-            ordered => $p->{ordered}, change => $p->{change}, several => $p->{change});
-    }
-    return;
-}
-
-sub change_prepared
-{
-    my ($table) = @_;
-    my $where = condition([ [ 'x', $table ] ]);
-    my ($col) = grep { $_->{role} eq 'value' } writable($table);
-    return "DELETE FROM \@.$table->{name} x WHERE ($where) AND " . predicate([ [ 'x', $table ] ], 1)
-      if chance(0.4);
-    return "UPDATE \@.$table->{name} x SET " . quote_name($col->{name}) . ' = '
-      . literal($col->{type}, some_value($col)) . " WHERE $where";
-}
-
-sub cursor_step
-{
-    my ($self) = @_;
-    my @names = sort keys %{ $self->{cursors} };
-
-    if (!@names || (@names < 3 && chance(0.3)))
-    {
-        my ($sql, $ordered) = simple_query(pick(@{ $self->{tables} }));
-        my $hold = chance(0.2) ? ' WITH HOLD' : '';
-        my $name = 'c' . ++$self->{serial};
-        return $self->query_step if !$ordered || (!$hold && !$self->{in_xact});
-        my $scroll = chance(0.4) ? 'SCROLL' : 'NO SCROLL';
-        my ($f, $h) = twin($sql);
-        $self->{cursors}{$name} = $scroll;
-        $self->both('declare cursor', "DECLARE ${name}_f $scroll CURSOR$hold FOR $f",
-            "DECLARE ${name}_h $scroll CURSOR$hold FOR $h", alone => 1);
-        return;
-    }
-    my $name = pick(@names);
-    my $how = pick(1, 3, 10, 100, 'ALL');
-    $how = pick($how, "BACKWARD $how", 'FIRST', 'LAST', 'PRIOR', 'ABSOLUTE 3', 'ABSOLUTE -2', 'RELATIVE 2')
-      if $self->{cursors}{$name} eq 'SCROLL';
-    if (chance(0.1))
-    {
-        delete $self->{cursors}{$name};
-        $self->both('close cursor', "CLOSE ${name}_f", "CLOSE ${name}_h", alone => 1);
-        return;
-    }
-    $self->both('fetch', "FETCH $how FROM ${name}_f", "FETCH $how FROM ${name}_h",
-        alone => 1, ordered => 1);
-    # of one that its transaction has taken away enough is known
-    delete $self->{cursors}{$name} if chance(0.15);
-    return;
-}
-
 # ------------------------------------------------------------------- settings
-
-my @settings = (
-    (map { [ "enable_$_", 'on', 'off' ] } qw(seqscan indexscan indexonlyscan
-          bitmapscan hashjoin mergejoin nestloop hashagg sort incremental_sort
-          material memoize)),
-    [ 'plan_cache_mode', 'auto', 'force_generic_plan', 'force_custom_plan' ],
-    [ 'work_mem', '64kB', '4MB' ],
-    [ 'TimeZone', 'UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe' ],
-    [ 'force_parallel_mode', 'off', 'off', 'off', 'on' ],
-    [ 'cursor_tuple_fraction', '0.1', '1' ],
-    [ 'from_collapse_limit', '1', '8' ],
-    [ 'bytea_output', 'hex', 'escape' ],
-    [ 'constraint_exclusion', 'partition', 'on' ],
-    [ 'flowdb.transaction_buffer', '64kB', '8MB' ]);
 
 sub setting_step
 {
     my ($self) = @_;
-    my ($name, @values) = @{ pick(@settings) };
-    my $value = pick(@values);
+    my $sql = random_setting($self->{self}) // return;
 
-    return if $self->{self} && $name =~ /^flowdb/;
-    my $sql = chance(0.05) ? 'RESET ALL' : "SET $name = '$value'";
     $self->remember($sql);
     $self->tell($sql);
     $self->{done}{set}++;
@@ -419,11 +340,8 @@ sub setting_step
 sub maintenance_step
 {
     my ($self) = @_;
-    my $sql = pick("SELECT flowdb_flush('flow')", "SELECT flowdb_flush('flow')",
-        "SELECT flowdb_compact('flow')", "SELECT flowdb_gc('flow')",
-        "SELECT flowdb_maintenance('flow', '50 ms')", 'CHECKPOINT', 'ANALYZE');
+    my $sql = random_maintenance($self->{self}) // return;
 
-    return if $self->{self} && $sql =~ /flowdb/;
     return if $sql eq 'ANALYZE' && ($self->{truncated} || $self->{reader}->is_open);
     $self->remember($sql);
     my ($answer) = $self->tell($sql);
@@ -495,6 +413,7 @@ sub recreate
           if $answer->{state} ne '00000' && !$self->{was_stale};
     }
     $self->{tables} = [];
+    $self->tell(random_options()) unless $self->{self};
     foreach (1 .. pick(1, 2, 2, 3))
     {
         my $table = random_table('t' . ++$self->{serial});

@@ -177,14 +177,34 @@ sub generated_column
     return \%col;
 }
 
+# Keys, time and values of any type.
+sub any_columns
+{
+    return ((map { random_column('key', key_type()) } 1 .. pick(1, 1, 2, 2, 3)),
+        (chance(0.8) ? random_column('time', time_type()) : ()),
+        map { random_column('value', pick(types_of())) } 1 .. 1 + below(6));
+}
+
+# Those that a series mostly has: numbers.
+my @series_keys = qw(text text text int4 int8 uuid varchar bytea);
+my @series_times = qw(timestamptz timestamptz timestamptz timestamp int8 date);
+my @series_values = qw(int2 int4 int4 int8 sum4 sum8 sum8 sum8 huge4 huge8 dec8
+  dec8 float4 float8 numeric2 date timestamp timestamptz time small bool text mood);
+
+sub series_columns
+{
+    return ((map { random_column('key', pick(@series_keys)) } 1 .. pick(1, 1, 1, 2)),
+        random_column('time', pick(@series_times)),
+        map { random_column('value', pick(@series_values)) } 1 .. 1 + below(7));
+}
+
 sub random_table
 {
     my ($name) = @_;
-    my @cols = map { random_column('key', key_type()) } 1 .. pick(1, 1, 2, 2, 3);
+    my $series = chance(0.4);
+    my @cols = $series ? series_columns() : any_columns();
+    my @values = grep { $_->{role} eq 'value' } @cols;
 
-    push @cols, random_column('time', time_type()) if chance(0.8);
-    my @values = map { random_column('value', pick(types_of())) } 1 .. 1 + below(6);
-    push @cols, @values;
     push @cols, random_column('expire', pick($CAN{time_types} ? types_of('expire')
             : ('int8', 'timestamptz'))) if chance(0.2);
     if ($CAN{constraints})
@@ -204,7 +224,8 @@ sub random_table
     # keys keep their order, the others stand anywhere
     my @keys = grep { $_->{role} eq 'key' } @cols;
     @cols = map { $_->{role} eq 'key' ? shift @keys : $_ } shuffled(@cols);
-    my $table = { name => $name, cols => \@cols, bulks => 1, by_table => chance(0.3) };
+    my $table = { name => $name, cols => \@cols, bulks => 1, series => $series,
+        by_table => chance(0.3) };
     $table->{on_duplicate} =
       $CAN{on_duplicate} ? pick('replace', 'replace', 'ignore', 'error') : 'replace';
     $table->{duplicate_given} = $table->{on_duplicate} ne 'replace'

@@ -92,7 +92,9 @@ my @int8 = ('-9223372036854775808', '-9223372036854775807', '-4294967296',
 # key, time: may have that role; expire: values far in the future;
 # family: what can be compared with each other;
 # vague: equal values may look different, so what stands for a group of them
-# is anybody's choice; no_order: has no btree operators.
+# is anybody's choice; no_order: has no btree operators;
+# sums: sums and averages are the same in any order of additions; huge: they
+# may overflow, in any order too.
 our %TYPE = (
     int2 => { sql => 'smallint', pool => [ numbers(-32768, 32767) ],
         random => sub { below(20) }, key => 1, family => 'number' },
@@ -108,6 +110,19 @@ our %TYPE = (
         pool => [ qw(NaN Infinity -Infinity 0 -0 1 1.5 0.1 -2.25 1e-300
               1.7976931348623157e308 4.9e-324 42) ],
         random => sub { below(1000) / 8 }, family => 'number', vague => 1 },
+    # floats whose sums are exact, or become infinite however they are made
+    sum4 => { sql => 'real', pool => [qw(NaN Infinity -Infinity 0 1.25 -1.5 42 1000)],
+        random => sub { below(400) / 4 }, family => 'number', sums => 1 },
+    sum8 => { sql => 'double precision',
+        pool => [qw(NaN Infinity -Infinity 0 1.125 -1.5 42 1000000 -1000000)],
+        random => sub { below(1000) / 8 }, family => 'number', sums => 1 },
+    huge4 => { sql => 'real', pool => [qw(0 1 42 3e38)],
+        random => sub { below(9) }, family => 'number', sums => 1, huge => 1 },
+    huge8 => { sql => 'double precision', pool => [qw(0 1 42 1e308)],
+        random => sub { below(9) }, family => 'number', sums => 1, huge => 1 },
+    # two decimals, in any order
+    dec8 => { sql => 'double precision', pool => [qw(0 0.01 -0.01 42 99.99 -123.45)],
+        random => sub { below(10000) / 100 }, family => 'number' },
     numeric => { sql => 'numeric',
         pool => [ qw(NaN Infinity -Infinity 0 0.0 1 1.0 1.50 -1.5 42 1e100
               -1e-50 12345678901234567890.123456789) ],
