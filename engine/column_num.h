@@ -85,6 +85,7 @@ typedef struct FlowNumReader
 	 * wanted, since the next part may be next; and which, or UINT32_MAX */
 	uint64_t *window;
 	uint32_t window_frame;
+	uint32_t asked_frame; /* that one number was read of, or UINT32_MAX */
 
 	/* RUNS: sequences of ends, then values.  DICTIONARY: of values, then of
 	 * places, which is the simple form */

@@ -67,6 +67,7 @@ open_frames(FlowNumReader *r, const uint8_t *p)
 	r->at_offset = 0;
 	r->at_patch = 0;
 	r->window_frame = UINT32_MAX;
+	r->asked_frame = UINT32_MAX;
 	return FLOW_OK;
 }
 
@@ -255,6 +256,20 @@ read_frames(FlowNumReader *r, uint32_t first, uint32_t count, int64_t *out)
 	return FLOW_OK;
 }
 
+/* One number of a frame of sums; the second time all of them. */
+static FlowStatus
+read_one_sum(FlowNumReader *r, uint32_t frame, uint32_t i, int64_t *out)
+{
+	uint64_t part[FLOW_FRAME];
+
+	if (r->window && r->asked_frame == frame)
+		return read_window(r, frame, i, 1, out);
+	FLOW_TRY(read_frame(r, frame, i + 1, part));
+	*out = (int64_t) part[i];
+	r->asked_frame = frame;
+	return FLOW_OK;
+}
+
 /* One number; of a frame without sums without its neighbours. */
 static FlowStatus
 read_one(FlowNumReader *r, uint32_t first, int64_t *out)
@@ -271,13 +286,7 @@ read_one(FlowNumReader *r, uint32_t first, int64_t *out)
 		return FLOW_OK;
 	}
 	if (r->widths[frame] & FLOW_NUM_SUMS)
-	{
-		uint64_t part[FLOW_FRAME];
-
-		FLOW_TRY(read_frame(r, frame, i + 1, part));
-		*out = (int64_t) part[i];
-		return FLOW_OK;
-	}
+		return read_one_sum(r, frame, i, out);
 	p = find_frame(r, frame);
 	if (p == NULL)
 		return FLOW_CORRUPT;
@@ -492,6 +501,7 @@ flowi_num_open(FlowNumReader *r, FlowBuf *scratch, const uint8_t *p,
 	r->scale = 1;
 	r->window = NULL;
 	r->window_frame = UINT32_MAX;
+	r->asked_frame = UINT32_MAX;
 	if (p == end)
 		return FLOW_CORRUPT;
 	form = *p++;
