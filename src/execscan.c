@@ -20,7 +20,7 @@
 #include "agg.h"
 #include "parallel.h"
 
-/* Rows of the first vector; LIMIT 1 should not pay for a thousand. */
+/* Rows of the first vector; LIMIT 10 should not pay for a thousand. */
 #define FIRST_ROWS 16
 #define GROWTH 4
 
@@ -141,6 +141,7 @@ flowdb_scan_init(FlowdbScanState *state, ForeignScanState *node, Relation rel,
 	state->rel = rel;
 	state->table = flowdb_table_get(rel);
 	state->reverse = (flags & FLOWDB_SCAN_REVERSE) != 0;
+	state->one_row = (flags & FLOWDB_SCAN_ONE_ROW) != 0;
 	state->wanted = wanted_columns(
 		list_nth(plan->fdw_private, FLOWDB_SCAN_WANTED),
 		(flags & FLOWDB_SCAN_ALL_COLUMNS) != 0, RelationGetDescr(rel)->natts);
@@ -260,7 +261,9 @@ flowdb_scan_start(FlowdbScanState *state, ForeignScanState *node)
 {
 	state->started = true;
 	state->windowed = false;
-	state->want = state->all_rows ? FLOW_VECTOR_ROWS : FIRST_ROWS;
+	state->want = state->all_rows  ? FLOW_VECTOR_ROWS
+				  : state->one_row ? 1
+								   : FIRST_ROWS;
 	state->next = 0;
 	state->span_rows = 0;
 	state->finished = !flowdb_scan_prepare(state, node);

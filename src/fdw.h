@@ -489,6 +489,7 @@ typedef enum FlowdbScanPrivate
 #define FLOWDB_SCAN_REVERSE 1
 #define FLOWDB_SCAN_COLLATION 2 /* EXPLAIN: "not pushed: collation" */
 #define FLOWDB_SCAN_ALL_COLUMNS 4
+#define FLOWDB_SCAN_ONE_ROW 8 /* the first row may be all that is asked for */
 
 extern void flowdbGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel,
 									Oid foreigntableid);
@@ -586,6 +587,7 @@ typedef struct FlowdbScanState
 	Bitmapset *wanted;
 	bool reverse;
 	bool all_rows;	 /* will be asked for: no small vectors first */
+	bool one_row;	 /* the first may be all that is asked for */
 	bool spans;		 /* rows are only counted, and their times bounded */
 	bool reads_keys; /* of vectors, though the decoder may not */
 	bool reads_times;

@@ -434,6 +434,14 @@ flowdb_plan_clauses(const FlowdbQuals *quals)
 	return clauses;
 }
 
+/* Is there a LIMIT 1 right above the scan, but for what may stand between? */
+static bool
+wants_one(const PlannerInfo *root, const FlowdbQuals *quals)
+{
+	return root->limit_tuples == 1 && quals->local == NIL &&
+		   bms_membership(root->all_baserels) == BMS_SINGLETON;
+}
+
 ForeignScan *
 flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 					 ForeignPath *best_path, List *tlist, List *scan_clauses,
@@ -451,11 +459,12 @@ flowdbGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 							   outer_plan);
 	flowdb_quals_split(root, baserel, fr->table, scan_clauses, &quals);
 	wanted = wanted_columns(baserel, &quals, &all);
-	private =
-		flowdb_plan_scan(root, baserel, &quals, wanted,
-						 (is_reverse(best_path) ? FLOWDB_SCAN_REVERSE : 0) |
-							 (all ? FLOWDB_SCAN_ALL_COLUMNS : 0),
-						 &exprs);
+	private = flowdb_plan_scan(
+		root, baserel, &quals, wanted,
+		(is_reverse(best_path) ? FLOWDB_SCAN_REVERSE : 0) |
+			(all ? FLOWDB_SCAN_ALL_COLUMNS : 0) |
+			(wants_one(root, &quals) ? FLOWDB_SCAN_ONE_ROW : 0),
+		&exprs);
 	return make_foreignscan(tlist, extract_actual_clauses(quals.local, false),
 							baserel->relid, exprs, private, NIL,
 							flowdb_plan_clauses(&quals), outer_plan);
