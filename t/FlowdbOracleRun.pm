@@ -277,6 +277,8 @@ sub change_step
         $self->{truncated} = 1 if $self->{in_xact};
     }
     $self->both($kind, $f, $h, %$o, change => 1);
+    # what was loaded at once is soon in a file of its own
+    $self->maintenance_step if !$self->{stale} && $kind =~ /^(series|bulk)/ && chance(0.4);
     $self->compare_tables if chance(0.3) && !$self->{stale};
     return;
 }
@@ -445,6 +447,7 @@ sub new_table
         my ($kind, $f1, $h1, $o) = @$change;
         $self->both($kind, $f1, $h1, %$o, change => 1) unless $self->{stale};
     }
+    $self->maintenance_step if !$self->{stale} && chance(0.4);
     return;
 }
 
@@ -476,7 +479,7 @@ sub one_step
     return $self->transaction_step if $dice < 800;
     return $self->prepared_step if $dice < 850;
     return $self->cursor_step if $dice < 890;
-    return $self->setting_step if $dice < 925;
+    return $self->setting_step if $dice < 920;
     return $self->maintenance_step if $dice < 945;
     return $self->table_step if $dice < 955;
     return $self->procedure_step if $dice < 960;

@@ -49,7 +49,7 @@ sub random_setting
 sub random_maintenance
 {
     my ($self) = @_;
-    my $sql = pick("SELECT flowdb_flush('flow')", "SELECT flowdb_flush('flow')",
+    my $sql = pick((map { "SELECT flowdb_flush('flow')" } 1 .. 4),
         "SELECT flowdb_compact('flow')", "SELECT flowdb_gc('flow')",
         "SELECT flowdb_maintenance('flow', '50 ms')", 'CHECKPOINT', 'ANALYZE');
 
