@@ -4,8 +4,9 @@
  *
  * aggmatch.c says what of a query can, aggplan.c makes path and plan,
  * aggbucket.c cuts time into buckets, agggroup.c keeps groups, aggfinal.c
- * makes PostgreSQL's values of results, aggexec.c runs it all, aggorder.c
- * window of time by window, aggrights.c guards functions, aggexplain.c tells.
+ * makes PostgreSQL's values of results, aggslice.c adds rows to groups,
+ * aggexec.c runs it all, aggorder.c window of time by window, aggrights.c guards
+ * functions, aggexplain.c tells.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOWDB_AGG_H
