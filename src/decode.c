@@ -29,6 +29,7 @@ struct FlowdbDecodeColumn
 	const FlowdbValueColumn *col;
 	int attr; /* attnum - 1 */
 	bool number;
+	bool byte; /* a number of one byte */
 };
 
 /* For rows that come as they are stored: vectors of one row. */
@@ -59,7 +60,7 @@ init_columns(FlowdbDecoder *dec, Bitmapset *wanted)
 			continue;
 		dec->columns[dec->nwanted] = (FlowdbDecodeColumn){
 			col, col->attnum - 1,
-			flowi_column_is_number(&dec->shape.columns[i])};
+			flowi_column_is_number(&dec->shape.columns[i]), col->len == 1};
 		dec->wanted[dec->nwanted++] = (uint32) i;
 	}
 }
@@ -276,18 +277,23 @@ static void
 decode_values(FlowdbDecoder *dec, const FlowColumnVector *vectors, uint32 row,
 			  Datum *values, bool *isnull)
 {
-	for (int w = 0; w < dec->nwanted; w++)
+	/* what is stored below could be any of these, as compilers see it */
+	const FlowdbDecodeColumn *c = dec->columns;
+	const FlowdbDecodeColumn *end = c + dec->nwanted;
+	const FlowColumnVector *v = vectors;
+
+	for (; c < end; c++, v++)
 	{
-		const FlowdbDecodeColumn *c = &dec->columns[w];
-		const FlowColumnVector *v = &vectors[w];
+		/* without any NULL their bytes stay out of the processor's cache */
+		bool null = v->any_null && v->null[row] != 0;
 		int a = c->attr;
 
-		isnull[a] = v->null[row] != 0;
 		if (c->number)
-			values[a] = c->col->len == 1 ? CharGetDatum((char) v->num[row])
-										 : (Datum) v->num[row];
-		else if (!isnull[a])
+			values[a] = c->byte ? CharGetDatum((char) v->num[row])
+								: (Datum) v->num[row];
+		else if (!null)
 			values[a] = load_bytes(dec, c->col, v->ptr[row], v->bytes[row]);
+		isnull[a] = null;
 	}
 }
 
