@@ -29,6 +29,8 @@ max_connections = 20
 statement_timeout = 120s
 lock_timeout = 20s
 client_encoding = 'UTF8'
+# what is disabled costs so much that everything would be compiled
+jit = off
 log_statement = none
 log_min_error_statement = panic
 log_min_messages = error
