@@ -19,6 +19,9 @@
 /* Nor zstd beyond this one: a block of at most 128 KiB takes 4 bytes. */
 #define ZSTD_MAX_RATIO (128u * 1024u / 4u)
 
+/* Columns could, and are not taken then. */
+#define BLOCK_MAX_RATIO ZSTD_MAX_RATIO
+
 void
 flowi_codec_init(FlowCodec *c, FlowEnv *env)
 {
@@ -30,6 +33,7 @@ flowi_codec_free(FlowCodec *c)
 {
 	ZSTD_freeCCtx(c->compressor); /* NULL is fine */
 	ZSTD_freeDCtx(c->decompressor);
+	flowi_codec_free_packers(c);
 	flowi_codec_init(c, c->env);
 }
 
@@ -110,6 +114,8 @@ flowi_codec_plausible(uint8_t codec, const uint8_t *stored, size_t stored_bytes,
 		case FLOW_CODEC_ZSTD:
 			return raw_bytes / ZSTD_MAX_RATIO <= stored_bytes &&
 				   ZSTD_getFrameContentSize(stored, stored_bytes) == raw_bytes;
+		case FLOW_CODEC_BLOCK:
+			return raw_bytes / BLOCK_MAX_RATIO <= stored_bytes;
 		default:
 			return false;
 	}
@@ -134,6 +140,9 @@ flowi_codec_decompress(FlowCodec *c, uint8_t codec, const uint8_t *stored,
 								   (int) raw_bytes) == (int) raw_bytes
 				   ? FLOW_OK
 				   : FLOW_CORRUPT;
+	if (codec == FLOW_CODEC_BLOCK)
+		return flowi_codec_unpack_block(c, stored, stored_bytes, out,
+										raw_bytes);
 	if (codec != FLOW_CODEC_ZSTD)
 		return FLOW_CORRUPT;
 	if (c->decompressor == NULL)

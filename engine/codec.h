@@ -8,11 +8,12 @@
 #ifndef FLOW_CODEC_H
 #define FLOW_CODEC_H
 
-#include "common.h"
+#include "coding.h"
 
 #define FLOW_CODEC_NONE 0
-#define FLOW_CODEC_LZ4 1  /* lz4 block format */
-#define FLOW_CODEC_ZSTD 2 /* one zstd frame that tells its content size */
+#define FLOW_CODEC_LZ4 1   /* lz4 block format */
+#define FLOW_CODEC_ZSTD 2  /* one zstd frame that tells its content size */
+#define FLOW_CODEC_BLOCK 3 /* a block of rows by columns: block_pack.c */
 
 /*
  * The contexts of one writer or reader; embed it.  They are made when they
@@ -23,6 +24,8 @@ typedef struct FlowCodec
 	FlowEnv *env;
 	struct ZSTD_CCtx_s *compressor;
 	struct ZSTD_DCtx_s *decompressor;
+	struct FlowPacker *packer; /* block_pack.c */
+	struct FlowUnpacker *unpacker;
 } FlowCodec;
 
 extern void flowi_codec_init(FlowCodec *c, FlowEnv *env);
@@ -39,6 +42,25 @@ extern FlowStatus flowi_codec_compress(FlowCodec *c, FlowCompression how,
 									   size_t raw_bytes, uint8_t *out,
 									   size_t most, uint8_t *codecp,
 									   size_t *out_bytesp) FLOW_MUST_CHECK;
+
+/*
+ * flowi_codec_pack_block
+ *		A block of version 1 as FLOW_CODEC_BLOCK into *outp, which is c's until
+ *		its next use; *bytesp 0: it has nothing to gain from that.  how: of
+ *		what has to be compressed inside.
+ * flowi_codec_unpack_block
+ *		As flowi_codec_decompress, which calls it.
+ * flowi_codec_free_packers
+ *		What the two keep.
+ */
+extern FlowStatus flowi_codec_pack_block(FlowCodec *c, FlowCompression how,
+										 int level, const uint8_t *raw,
+										 size_t raw_bytes, const uint8_t **outp,
+										 size_t *bytesp) FLOW_MUST_CHECK;
+extern FlowStatus flowi_codec_unpack_block(FlowCodec *c, const uint8_t *stored,
+										   size_t stored_bytes, uint8_t *out,
+										   size_t raw_bytes) FLOW_MUST_CHECK;
+extern void flowi_codec_free_packers(FlowCodec *c);
 
 /*
  * flowi_codec_plausible

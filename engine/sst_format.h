@@ -19,7 +19,7 @@
 #include "codec.h"
 #include "sst.h"
 
-#define SST_VERSION 3
+#define SST_VERSION 4		 /* has packed blocks */
 #define SST_VERSION_LEAST 2	 /* without blocks of columns */
 #define SST_VERSION_MARKED 3 /* tells which blocks are plain */
 #define SST_MAGIC UINT64_C(0x3142545353574f4c) /* "LOWSSTB1" */

@@ -27,6 +27,8 @@ struct FlowSstWriter
 	char *path;
 	FlowSstSpec spec; /* with the defaults filled in */
 	FlowCodec codec;
+	uint32_t pack_pause; /* blocks that are not tried to be packed */
+	uint32_t pack_vain;	 /* tries in a row that have brought nothing */
 
 	/* the block that gathers */
 	FlowBlockBuilder block;

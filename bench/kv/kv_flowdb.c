@@ -3,6 +3,7 @@
  *	  FlowDB behind kv.h, as an embedder has it: file log, interval sync.
  *-------------------------------------------------------------------------
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "../../engine/env_posix.h"
@@ -52,11 +53,14 @@ static void
 settle(void *db)
 {
 	Db *d = db;
+	FlowStoreStats stats;
 	bool ran = true;
 
 	must(flow_flush(d->db, NULL));
 	while (ran)
 		must(flow_compact(d->db, d->store, &ran));
+	flow_store_stats(d->db, d->store, &stats);
+	fprintf(stderr, "flowdb: %u SSTables\n", stats.sstables);
 }
 
 static void

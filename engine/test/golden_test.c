@@ -484,7 +484,7 @@ check_future(const char *dir)
 	CHECK_STATUS(try_host(dir), FLOW_END);
 	refuse_file(dir, "INDEX/CURRENT", 8, 4);
 	refuse_file(dir, manifest, 8, 4);
-	refuse_file(dir, sst, -24, 4);
+	refuse_file(dir, sst, -24, 5);
 	refuse_file(dir, sst, 20, 0);
 	refuse_records(dir);
 	refuse_segment(dir);

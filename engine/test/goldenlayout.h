@@ -16,6 +16,8 @@
 #include <lz4.h>
 #include <zstd.h>
 
+#include "../codec.h"
+#include "../env_posix.h"
 #include "golden.h"
 
 typedef struct Bytes
@@ -158,10 +160,23 @@ decompress(Bytes stored, uint8_t codec, size_t raw_bytes)
 	static uint8_t raw[1 << 16];
 	size_t n = (size_t) (stored.end - stored.p);
 
-	CHECK(raw_bytes <= sizeof(raw) && codec <= 2);
+	CHECK(raw_bytes <= sizeof(raw) && codec <= 3);
 	if (codec == 0)
 		return stored;
-	if (codec == 1)
+	if (codec == 3)
+	{
+		FlowEnv *env;
+		FlowCodec packed;
+
+		CHECK_OK(flow_env_posix_create((size_t) 64 << 20, &env));
+		flowi_codec_init(&packed, env);
+		CHECK_OK(flowi_codec_decompress(&packed, codec, stored.p, n, raw,
+										raw_bytes));
+		flowi_codec_free(&packed);
+		flow_env_posix_free(env);
+		n = raw_bytes;
+	}
+	else if (codec == 1)
 		n = (size_t) LZ4_decompress_safe((const char *) stored.p, (char *) raw,
 										 (int) n, sizeof(raw));
 	else

@@ -7,6 +7,7 @@
 
 #include "../sst_format.h"
 #include "ssts.h"
+#include "textdata.h"
 
 /* --- range tombstones --- */
 
@@ -265,6 +266,74 @@ test_codecs(void)
 	check_passed("codecs");
 }
 
+/* --- packed blocks --- */
+
+/* Block frames of the file that have each codec. */
+static void
+count_codecs(uint32_t n[4])
+{
+	FILE *f = fopen(path, "rb");
+	uint8_t frame[FRAME_BYTES];
+	long off = 0;
+
+	memset(n, 0, 4 * sizeof(*n));
+	CHECK(f != NULL);
+	while (fread(frame, 1, sizeof(frame), f) == sizeof(frame) &&
+		   frame[FRAME_KIND] != KIND_PROPERTIES)
+	{
+		CHECK(frame[FRAME_CODEC] <= FLOW_CODEC_BLOCK);
+		n[frame[FRAME_CODEC]] += frame[FRAME_KIND] == KIND_BLOCK;
+		off += FRAME_BYTES + (long) flowi_get32(frame + FRAME_STORED);
+		CHECK(fseek(f, off, SEEK_SET) == 0);
+	}
+	fclose(f);
+}
+
+/* Documents, then bytes without a pattern, then documents. */
+static void
+make_documents(Rows *rows, CheckRandom *r)
+{
+	ssts_make_series(rows, 60000, 0);
+	for (uint32_t i = 0; i < rows->n; i++)
+	{
+		bool plain = i / 20000 == 1;
+		char text[TEXT_MAX];
+		size_t n = text_make(plain ? TEXT_RANDOM : TEXT_JSON, r, i, text);
+
+		free((void *) rows->rec[i].value);
+		rows->rec[i].value = memcpy(rows_alloc(n), text, n);
+		rows->rec[i].value_bytes = (uint32_t) n;
+	}
+}
+
+static void
+test_packed(CheckRandom *r)
+{
+	uint32_t zstd[4], lz4[4];
+	FlowSstInfo small, large;
+	Rows rows;
+
+	make_documents(&rows, r);
+	sst_spec.block_bytes = 16384;
+	sst_spec.compression = FLOW_COMPRESS_LZ4;
+	CHECK_OK(ssts_write(&rows, NULL, &large));
+	CHECK_OK(ssts_read_through(&rows, NULL));
+	count_codecs(lz4);
+	sst_spec.compression = FLOW_COMPRESS_ZSTD;
+	CHECK_OK(ssts_write(&rows, NULL, &small));
+	CHECK_OK(ssts_read_through(&rows, NULL));
+	count_codecs(zstd);
+	printf("# %u packed, %u not\n", zstd[FLOW_CODEC_BLOCK],
+		   zstd[FLOW_CODEC_NONE] + zstd[FLOW_CODEC_ZSTD]);
+	CHECK(lz4[FLOW_CODEC_BLOCK] == 0); /* it is for files of zstd */
+	CHECK(zstd[FLOW_CODEC_BLOCK] > 200 &&
+		  zstd[FLOW_CODEC_NONE] + zstd[FLOW_CODEC_ZSTD] > 20);
+	CHECK(small.file_bytes < large.file_bytes - large.file_bytes / 4);
+	rows_free(&rows);
+	ssts_usual_spec();
+	check_passed("packed blocks, and those that are not");
+}
+
 /* --- memory --- */
 
 static void *(*real_alloc)(FlowEnv *e, size_t size);
@@ -413,6 +482,7 @@ main(int argc, char **argv)
 	test_tomb_rules();
 	test_filters();
 	test_codecs();
+	test_packed(&rnd);
 	test_writer_memory();
 	test_reader_memory();
 	ssts_end();
