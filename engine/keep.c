@@ -41,6 +41,14 @@ flowi_keep_free(FlowKeeper *k)
  * May info's file have an older version of rec's identity that rec has to
  * hide?  What is older than an expired row and has expired too needs nobody to
  * hide it; what was deleted does, or a clock that is set back would show it.
+ *
+ * A clock that is set back behind a horizon that was believed (it was ahead
+ * for an hour, see judge.h) can show an older version of a row that is gone,
+ * if that one expires later and is still there: what was removed is missing
+ * then anyway, and this is part of it.  To rule it out a row would have to
+ * stay as a tombstone unless expire_max <= rec->expire_at, and expire_max is
+ * of a whole file: with one age for all rows that is nearly every row over
+ * nearly every file whose times meet it, expired as it may be.
  */
 static bool
 may_hold(const FlowKeeper *k, const FlowSstInfo *info, const FlowRec *rec)

@@ -251,6 +251,7 @@ typedef struct FlowSstMark
 
 /* Where the iterator stands; NULL: on a version. */
 extern const FlowSstMark *flowi_sst_iter_mark(const FlowIter *it);
+/* The next call is next, which goes behind what the mark stands for. */
 extern void flowi_sst_iter_pass(FlowIter *it);
 
 /* Bytes of the buffers that such an iterator keeps from seek to seek. */

@@ -641,7 +641,10 @@ flowi_sst_iter_mark(const FlowIter *fit)
 void
 flowi_sst_iter_pass(FlowIter *fit)
 {
-	((SstIter *) fit)->pass = true;
+	SstIter *it = (SstIter *) fit;
+
+	FLOW_ASSERT(it->on_mark && !it->pass);
+	it->pass = true;
 }
 
 void
@@ -660,6 +663,8 @@ flowi_sst_iter_resume(FlowIter *fit)
 	SstIter *it = (SstIter *) fit;
 	FlowTxn *txn = it->it.cur.txn;
 
+	/* set_mark would forget it; who passes a mark goes on at once */
+	FLOW_ASSERT(!it->on_mark || !it->pass);
 	if (it->on_mark && it->mark_no != EDGE)
 	{
 		FLOW_TRY(use_leaf(it, it->mark_seg));

@@ -143,6 +143,13 @@ test_nothing_here(void)
 	CHECK(judge(&k, OLD("d", 6, 9), FLOW_FATE_SETTLED) == FLOW_KEEP_DROP);
 	CHECK(judge(&k, DEL("d", 7, 9), FLOW_FATE_SETTLED) == FLOW_KEEP_WRITE);
 	CHECK(k.expired == 4);
+	/* also what has expired later; what still lives does */
+	CHECK(judge(&k, rec_of("d", 6, 9, FLOW_PUT, HORIZON - 5),
+				FLOW_FATE_SETTLED) == FLOW_KEEP_DROP);
+	files[1].info.expire_max = HORIZON + 1;
+	CHECK(judge(&k, rec_of("d", 7, 9, FLOW_PUT, HORIZON - 5),
+				FLOW_FATE_SETTLED) == FLOW_KEEP_TOMBSTONE);
+	k.expired -= 2;
 	/* not settled, or not yet expired */
 	CHECK(judge(&k, DEL("f", 1, 9), FLOW_FATE_OPEN) == FLOW_KEEP_WRITE);
 	CHECK(judge(&k, OLD("f", 1, 8), FLOW_FATE_OPEN) == FLOW_KEEP_WRITE);
