@@ -240,9 +240,15 @@ sub query_step
 {
     my ($self) = @_;
     my ($kind, $sql, $ordered) = random_query(@{ $self->{tables} });
-    $self->both($kind, twin($sql), ordered => $ordered);
+    my @hints = hints($kind);
+    my $workers = grep { /parallel/ } @hints;
+
+    $self->tell(map { "SET $_" } @hints) if @hints;
+    # a function's queries have none
+    $self->both($kind, twin($sql), ordered => $ordered, alone => $workers);
     $self->look_at_plan($sql)
-      if $kind =~ /^(summed|extent|by |newest b|of g)/ && chance($kind =~ /^newest/ ? 0.3 : 0.1);
+      if ($kind =~ /^(summed|extent|by |newest b|of g)/ || $workers) && chance(0.2);
+    $self->tell(map { "RESET $_" =~ s/ =.*//r } @hints) if @hints && !$self->{stale};
     return;
 }
 
@@ -415,6 +421,7 @@ sub recreate
           if $answer->{state} ne '00000' && !$self->{was_stale};
     }
     $self->{tables} = [];
+    $self->tell(random_zone());
     $self->tell(random_options()) unless $self->{self};
     foreach (1 .. pick(1, 2, 2, 3))
     {

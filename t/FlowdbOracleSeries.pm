@@ -89,7 +89,11 @@ sub expression
 # --------------------------------------------------- what identifies the rows
 
 # Some series go over a change of the clocks.
-sub start { return pick('2024-02-01', '2024-02-01', '2024-10-26 22:00', '2024-03-10 05:30', '1999-12-31 23:00'); }
+sub start
+{
+    return pick('2024-02-01', '2024-02-01', '2024-10-26 22:00', '2024-11-03 04:00',
+        '2024-03-10 05:30', '2024-04-06 10:00', '1999-12-31 23:00');
+}
 sub step { return pick('10 seconds', '1 minute', '1 minute', '17 minutes', '1 hour'); }
 
 # Times by their number.

@@ -8,17 +8,16 @@ use warnings;
 use Exporter 'import';
 use FlowdbOracleTypes;
 
-our @EXPORT = qw(random_setting random_maintenance random_options);
+our @EXPORT = qw(random_setting random_zone hints random_maintenance random_options);
 
+my @zones = ('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe');
 my @settings = (
     (map { [ "enable_$_", 'on', 'off' ] } qw(seqscan indexscan indexonlyscan
           bitmapscan hashjoin mergejoin nestloop hashagg sort incremental_sort
           material memoize)),
-    # without, groups come in the order of their buckets
-    [ 'enable_sort', 'off', 'off', 'on' ],
     [ 'plan_cache_mode', 'auto', 'force_generic_plan', 'force_custom_plan' ],
     [ 'work_mem', '64kB', '4MB' ],
-    [ 'TimeZone', 'UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe' ],
+    [ 'TimeZone', @zones ],
     [ 'force_parallel_mode', 'off', 'off', 'off', 'on' ],
     # workers for little, or for what is worth it
     [ 'parallel_setup_cost', '0', '0', '1000' ],
@@ -43,6 +42,19 @@ sub random_setting
 
     return if $self && $name =~ /^flowdb/;
     return chance(0.05) ? 'RESET ALL' : "SET $name = '$value'";
+}
+
+sub random_zone { return "SET TimeZone = '" . pick(@zones) . "'"; }
+
+# hints(KIND): settings for one query, which get it a plan that few rows are
+# not worth: groups in the order of their buckets, workers.
+sub hints
+{
+    my ($kind) = @_;
+    return ('enable_sort = off') if $kind eq 'newest buckets' && chance(0.6);
+    return map { "$_ = 0" } qw(parallel_setup_cost parallel_tuple_cost min_parallel_table_scan_size)
+      if chance(0.15);
+    return;
 }
 
 # random_maintenance(SELF): SQL, or nothing.
