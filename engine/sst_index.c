@@ -17,6 +17,12 @@
 /* A filter that is not in the cache is kept up to this size. */
 #define KEEP_FILTER_BYTES (128u * 1024u)
 
+/* A reader has copies of filters of up to this size, so many bytes of them:
+ * those of a few hundred long series.  In the block cache each would cost a
+ * lookup as much as the block that it is about. */
+#define SMALL_FILTER_BYTES 1024u
+#define SMALL_FILTERS_BYTES (64u * 1024u)
+
 bool
 flowi_index_key(const uint8_t *keys, size_t keys_bytes, uint32_t off,
 				uint32_t key_bytes, const uint8_t **keyp)
@@ -194,16 +200,38 @@ leave_filter(FlowSstReader *r)
 		flowi_piece_drop(r, &r->filter);
 }
 
+/* The filter that was asked is that of the segment: keep a copy if it is
+ * small.  Without memory for it there is none. */
+static void
+keep_small(FlowSstReader *r, FlowSegment *seg)
+{
+	FlowBuf *b = &r->small_filters;
+
+	if (r->filter.bytes > SMALL_FILTER_BYTES ||
+		b->len + r->filter.bytes > SMALL_FILTERS_BYTES)
+		return;
+	if (flowi_buf_append(b, r->filter.data, r->filter.bytes) == FLOW_OK)
+		seg->small = (uint32_t) (b->len - r->filter.bytes) + 1;
+}
+
 static FlowStatus
 ask_filter(FlowSstReader *r, uint32_t s, uint64_t hash, bool fill, bool *mayp)
 {
-	const FlowSegment *seg = &r->segs[s];
-	FlowStatus st = load_filter(r, s, fill);
+	FlowSegment *seg = &r->segs[s];
+	FlowStatus st;
 
+	if (seg->small > 0)
+		return flowi_bloom_check(r->small_filters.data + seg->small - 1,
+								 seg->filter_bytes - FRAME_BYTES, hash, mayp);
+	st = load_filter(r, s, fill);
 	if (st == FLOW_OK)
 		st = flowi_bloom_check(r->filter.data, r->filter.bytes, hash, mayp);
 	if (st == FLOW_OK)
+	{
+		if (r->filter.bytes == seg->filter_bytes - FRAME_BYTES)
+			keep_small(r, seg);
 		flowi_piece_publish(r, &r->filter);
+	}
 	else
 	{
 		flowi_piece_drop(r, &r->filter);
@@ -225,6 +253,7 @@ flowi_sst_may_contain(FlowSstReader *r, const uint8_t *key, uint32_t key_bytes,
 	int c;
 
 	*mayp = false;
+	r->asked_seg = s;
 	if (s == r->nsegs)
 		return FLOW_OK;
 	span = &r->segs[s].span;

@@ -436,10 +436,10 @@ segment_ends_before(SstIter *it, uint32_t n, const FlowSeek *to, bool strict)
 static bool
 block_ends_before(SstIter *it, uint32_t n, const FlowSeek *to, bool strict)
 {
-	FlowLeafEntry e;
+	FlowSpan last;
 
-	if (flowi_leaf_entry(&it->r->segs[it->seg], &it->leaf, n, &e))
-		return flowi_span_ends_before(&e.span, to, strict);
+	if (flowi_leaf_last(&it->r->segs[it->seg], &it->leaf, n, &last))
+		return flowi_span_ends_before(&last, to, strict);
 	it->bad_leaf = true;
 	return false;
 }
@@ -486,7 +486,12 @@ search(SstIter *it, EndsBefore ends_before, uint32_t n, uint32_t hint,
 static uint32_t
 find_segment(SstIter *it, const FlowSeek *to, bool strict)
 {
-	return search(it, segment_ends_before, it->r->nsegs, it->seg, to, strict);
+	uint32_t hint = it->r->asked_seg;
+
+	if (hint == FLOW_NO_SEGMENT)
+		hint = it->seg;
+	it->r->asked_seg = FLOW_NO_SEGMENT;
+	return search(it, segment_ends_before, it->r->nsegs, hint, to, strict);
 }
 
 /* The same among the blocks of segment s, which does not end before to. */

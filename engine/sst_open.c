@@ -172,6 +172,7 @@ get_segment(const FlowSstReader *r, uint32_t i, FlowSegment *s)
 	uint32_t flags = flowi_get32(p + TOP_FLAGS);
 
 	s->leaf_checked = false;
+	s->small = 0;
 	s->marked = r->version >= SST_VERSION_MARKED;
 	s->off = flowi_get64(p + TOP_OFF);
 	s->block_bytes = flowi_get32(p + TOP_BLOCK_BYTES);
@@ -355,8 +356,9 @@ flowi_sst_open(FlowEnv *env, const char *path, uint64_t space, uint64_t id,
 	r->space = space;
 	r->info.id = id;
 	r->info.store_id = store_id;
-	r->filter_seg = FLOW_NO_SEGMENT;
+	r->filter_seg = r->asked_seg = FLOW_NO_SEGMENT;
 	flowi_buf_init(&r->frame, env);
+	flowi_buf_init(&r->small_filters, env);
 	flowi_codec_init(&r->own_codec, env);
 	r->codec = &r->own_codec;
 	st = env->file_open(env, path, FLOW_O_READ, &r->file);
@@ -390,6 +392,7 @@ flowi_sst_close(FlowSstReader *r)
 	flowi_piece_free(r, &r->filter);
 	flowi_codec_free(&r->own_codec);
 	flowi_buf_free(&r->frame);
+	flowi_buf_free(&r->small_filters);
 	r->env->free(r->env, r);
 }
 

@@ -37,6 +37,8 @@ typedef struct FlowSegment
 	bool marked;	   /* the file's version tells what is plain */
 	bool leaf_checked; /* this reader has seen all of its leaf: from then on
 						* the checksum tells that it is the same */
+	uint32_t small;	   /* where in small_filters its filter begins, + 1; 0:
+						* it is not there */
 } FlowSegment;
 
 /* An entry of an index leaf. */
@@ -92,6 +94,9 @@ struct FlowSstReader
 	FlowBuf frame;	  /* a frame as it stands in the file */
 	FlowPiece filter; /* the last one that was not in the cache */
 	uint32_t filter_seg;
+	FlowBuf small_filters; /* of few keys each: good ones, once asked */
+	uint32_t asked_seg;	   /* where a key was that was asked for last, for the
+							* seek that follows; or FLOW_NO_SEGMENT */
 };
 
 #define FLOW_NO_SEGMENT UINT32_MAX
@@ -157,6 +162,21 @@ extern FlowStatus flowi_leaf_load(FlowSstReader *r, uint32_t s, bool fill,
 /* Entry n of a leaf; false when its bytes are not what can stand there. */
 extern bool flowi_leaf_entry(const FlowSegment *s, const FlowPiece *leaf,
 							 uint32_t n, FlowLeafEntry *e);
+
+/* Of entry n no more than its last identity, which a search looks at. */
+static inline bool
+flowi_leaf_last(const FlowSegment *s, const FlowPiece *leaf, uint32_t n,
+				FlowSpan *last)
+{
+	const uint8_t *p = leaf->data + (size_t) n * LEAF_BYTES;
+	size_t entries = (size_t) s->nblocks * LEAF_BYTES;
+
+	last->last_bytes = flowi_get16(p + LEAF_LAST_BYTES);
+	last->last_ts = (int64_t) flowi_get64(p + LEAF_LAST_TS);
+	return flowi_index_key(leaf->data + entries, leaf->bytes - entries,
+						   flowi_get32(p + LEAF_LAST_KEY), last->last_bytes,
+						   &last->last_key);
+}
 
 /* Is the last identity before (key, ts), or at it when strict? */
 static inline bool
