@@ -78,6 +78,36 @@ flowi_block_bitmap(FlowBlockSource *s)
 	return p;
 }
 
+/*
+ * The same column of lengths, of at most max each, as n + 1 offsets.  Lengths
+ * of a byte or none, as those of most blocks, are added up where they stand:
+ * no sum of 2^20 of them can overflow.
+ */
+static bool
+get_lengths(FlowBlockSource *s, int col, uint32_t n, uint64_t max,
+			uint64_t *scratch, uint32_t *off)
+{
+	const uint8_t *p = s->p;
+	unsigned width = s->head[OFF_WIDTHS + col];
+	uint64_t base = flowi_get64(s->head + OFF_BASES + 8 * col);
+	uint64_t sum = 0;
+
+	if (width > 1 || n > FLOW_BLOCK_FREE_ROWS || base > FLOW_MAX_VALUE ||
+		base + UINT8_MAX > max)
+		return get_column(s, col, n, scratch) &&
+			   flowi_block_sum_lengths(scratch, n, max, off);
+	if ((uint64_t) width * n > (uint64_t) (s->end - p))
+		return false;
+	s->p += (size_t) width * n;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		off[i] = (uint32_t) sum;
+		sum += base + (width == 1 ? p[i] : 0);
+	}
+	off[n] = (uint32_t) sum;
+	return sum <= FLOW_BLOCK_MAX_BYTES;
+}
+
 /* Turn n lengths into n + 1 offsets; false when one is above max or the sum
  * does not fit a block. */
 bool
@@ -201,31 +231,55 @@ decode_runs(FlowBlockSource *s, FlowBlockArrays *a)
 	for (uint32_t i = 0; i < s->nruns; i++)
 		if (a->scratch[i] == 0)
 			return "empty run";
-	if (!get_column(s, COL_KEY_LEN, s->nruns, a->scratch) ||
-		!flowi_block_sum_lengths(a->scratch, s->nruns, FLOW_MAX_KEY,
-								 a->key_off))
+	if (!get_lengths(s, COL_KEY_LEN, s->nruns, FLOW_MAX_KEY, a->scratch,
+					 a->key_off))
 		return "wrong key lengths";
 	return NULL;
+}
+
+/* The times of all rows of runs whose rows follow each other by one step;
+ * false when they are not in order. */
+static bool
+spread_ts(const FlowBlockSource *s, const uint32_t *run_row,
+		  const uint64_t *first, uint64_t step, int64_t *ts)
+{
+	bool bad = false;
+
+	for (uint32_t r = 0; r < s->nruns; r++)
+	{
+		uint32_t n = run_row[r + 1] - run_row[r];
+		int64_t *to = ts + run_row[r];
+		uint64_t last;
+
+		bad |= __builtin_mul_overflow(step, (uint64_t) n - 1, &last) ||
+			   __builtin_add_overflow(last, first[r], &last);
+		for (uint32_t i = 0; i < n; i++)
+			to[i] = (int64_t) ((first[r] + i * step) ^ SIGN_BIT);
+	}
+	return !bad;
 }
 
 static const char *
 decode_rows(FlowBlockSource *s, FlowBlockArrays *a)
 {
 	uint32_t ndeltas = s->nrows - s->nruns;
-	bool twice;
+	uint64_t step = flowi_get64(s->head + OFF_BASES + 8 * COL_TS_DELTA);
+	bool even = s->head[OFF_WIDTHS + COL_TS_DELTA] == 0 && step != 0;
+	bool twice = false;
 
 	/* first timestamps and deltas together fill the scratch array */
 	if (!get_column(s, COL_FIRST_TS, s->nruns, a->scratch) ||
-		!get_column(s, COL_TS_DELTA, ndeltas, a->scratch + s->nruns) ||
+		(!even &&
+		 !get_column(s, COL_TS_DELTA, ndeltas, a->scratch + s->nruns)) ||
 		!get_column(s, COL_SEQ, s->nrows, a->seq))
 		return "columns are cut";
-	if (!flowi_block_sum_ts(s, a->run_row, a->scratch, a->scratch + s->nruns,
-							a->ts, &twice) ||
+	if (!(even ? spread_ts(s, a->run_row, a->scratch, step, a->ts)
+			   : flowi_block_sum_ts(s, a->run_row, a->scratch,
+									a->scratch + s->nruns, a->ts, &twice)) ||
 		(twice && !flowi_block_falling(s, a->run_row, a->ts, a->seq)))
 		return "versions out of order";
-	if (!get_column(s, COL_VALUE_LEN, s->nrows, a->scratch) ||
-		!flowi_block_sum_lengths(a->scratch, s->nrows, FLOW_MAX_VALUE,
-								 a->value_off))
+	if (!get_lengths(s, COL_VALUE_LEN, s->nrows, FLOW_MAX_VALUE, a->scratch,
+					 a->value_off))
 		return "wrong value lengths";
 	return NULL;
 }
