@@ -213,7 +213,7 @@ with_patch("$flowdb/registry", 8, $two, sub {
 
 # A file of the store itself is only read when it is needed.
 my ($sst) = glob("$flowdb/named/SST/*.sst");
-with_patch($sst, (-s $sst) - 24, pack('L<', 4), sub {
+with_patch($sst, (-s $sst) - 24, pack('L<', 5), sub {
         ($rc, $out, $err) = try_sql($node, "SELECT count(payload) FROM journal UNION ALL SELECT count(v) FROM every_key", @verbose);
         like($err, qr/ERROR:  0A000: .*\.sst.*newer.*HINT/s, 'SSTable: refused');
     });
