@@ -51,6 +51,7 @@ note("$done{$_} $_") foreach sort keys %done;
 note("$run->{nonempty} answers with something in them");
 is($run->{failed}, 0, "FlowDB's tables answer as the heap's (seed $seed)");
 is($run->{crashes} // 0, 0, 'no connection was lost');
+cmp_ok($done{'too slow'} // 0, '<=', 2 + $steps / 5000, 'few statements took too long');
 
 # What is never done is not tested.
 if ($steps >= 10_000 && !$run->{failed})

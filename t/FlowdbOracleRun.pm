@@ -133,6 +133,7 @@ sub both
         my ($answer) = $self->tell(pair_sql($f[0], $h[0], $o{ordered}, @excepted));
         return if $self->{stale};
         my ($undone, $differ);
+        return $self->too_slow if $answer->{state} eq '57014';
         ($fa, $ha, $undone, $differ) = pair_answers($answer);
         return $self->disagree($kind, $shown, "the pair failed: $answer->{state} $answer->{message}")
           unless $fa;
@@ -147,12 +148,23 @@ sub both
         return if $self->{stale};
         my @mine = splice @answers, 0, scalar @f;
         ($fa, $ha) = (whole(@mine), whole(@answers));
+        return $self->too_slow if grep { $_->{state} eq '57014' } $fa, $ha;
     }
     $self->{nonempty}++ if $ha->{state} eq '00000' && (@{ $ha->{rows} } || ($ha->{count} // '') =~ /[1-9]/);
     $self->{done}{"  error $ha->{state}" . ($ENV{FLOWDB_VERBOSE} ? substr($ha->{message} // "", 0, 60) : "")}++
       if $ha->{state} ne "00000";
     my $wrong = judge($fa, $ha, %o);
     $self->disagree($kind, $shown, $wrong) if $wrong ne '';
+    return;
+}
+
+# It was cancelled, perhaps on one side only: that may be a join of all with
+# all, of which either side's plan is the worse.
+sub too_slow
+{
+    my ($self) = @_;
+    $self->{done}{'too slow'}++;
+    $self->{stale} = 1;
     return;
 }
 
