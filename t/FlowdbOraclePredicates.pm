@@ -225,8 +225,8 @@ sub subquery
       unless $other;
     my $collate = stringy($col) ? ' COLLATE "C"' : '';
     my $what = ref_of($q, $other) . $collate;
-    # else it is not determined, which is an error of its own
-    $column .= $collate unless chance(0.05);
+    # else it is not determined, which is an error for rows that are asked
+    $column .= $collate;
     my $from = "FROM \@.$table->{name} q";
     my $where = chance(0.6) ? ' WHERE ' . simple([ [ 'q', $table ] ]) : '';
     my $kind = below(4);
