@@ -43,7 +43,8 @@ watch_server()
     chmod 755 "$bin/postgres"
 }
 
-# A leak at exit is none: palloc'ed memory goes with the process.
+# A leak at exit is none: palloc'ed memory goes with the process.  The server
+# looks for its files beside its program, which t/032 makes a copy of.
 watch_by_sanitize()
 {
     gcc -shared -fPIC -Wl,-z,initfirst -o "$work/asan_first.so" "$src/scripts/asan_first.c"
@@ -52,8 +53,9 @@ watch_by_sanitize()
 reports=\${FLOWDB_REPORTS:-$work/reports}/report
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:log_path=\$reports
 export UBSAN_OPTIONS=print_stacktrace=1:log_path=\$reports
+here=\$(cd "\$(dirname "\$0")" && pwd)
 export LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so):$work/asan_first.so
-exec -a $bin/postgres $bin/postgres.real "\$@"
+exec -a "\$here/postgres" "\$here/postgres.real" "\$@"
 EOC
 }
 
@@ -63,16 +65,17 @@ watch_by_valgrind()
     cp -rL /usr/libexec/valgrind "$work/valgrind"
     cat <<EOC
 #!/bin/bash
+here=\$(cd "\$(dirname "\$0")" && pwd)
 case \$1 in
     # of initdb and pg_ctl; no code of ours runs there
-    -V | -C | --version | --boot | --single | --check) exec $bin/postgres.real "\$@" ;;
+    -V | -C | --version | --boot | --single | --check) exec -a "\$here/postgres" "\$here/postgres.real" "\$@" ;;
 esac
 export VALGRIND_LIB=$work/valgrind
 exec valgrind -q --leak-check=no --track-origins=no --error-limit=no --num-callers=24 \\
     --trace-children=yes '--trace-children-skip=*/sh' \\
     --fullpath-after=$src/ --suppressions=$src/scripts/valgrind.supp \\
     --log-file=\${FLOWDB_REPORTS:-$work/reports}/report.%p \\
-    /bin/bash -c 'exec -a "\$0" "\$@"' $bin/postgres $bin/postgres.real "\$@"
+    /bin/bash -c 'exec -a "\$0" "\$@"' "\$here/postgres" "\$here/postgres.real" "\$@"
 EOC
 }
 
