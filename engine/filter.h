@@ -76,7 +76,8 @@ extern uint32_t flowi_filters_numbers(const uint8_t *keep, uint32_t first,
  * flowi_filters_compact
  *		The n rows of sel, whose numbers are first and more, become rows first ..
  *		first + n - 1 of vec and of its ncolumns columns; vec->nrows: behind
- *		them.  compact_columns: of the columns alone.
+ *		them.  Values stay: with columns they are NULL, all of them.
+ *		compact_columns: of the columns alone.
  */
 extern void flowi_filters_compact(FlowVector *vec, FlowColumnVector *columns,
 								  uint32_t ncolumns, uint32_t first,

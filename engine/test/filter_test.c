@@ -78,8 +78,6 @@ make_vector(Vector *v, CheckRandom *r, uint32_t n, uint32_t null_percent)
 		v->vec.key_bytes[i] = i;
 		v->vec.ts[i] = i;
 		v->vec.expire_at[i] = (int64_t) i + 10000;
-		v->vec.value[i] = ground + i;
-		v->vec.value_bytes[i] = i + 1;
 	}
 }
 
@@ -112,8 +110,6 @@ check_moved(const Vector *v, const Vector *before, uint32_t i, uint32_t was)
 	CHECK(v->vec.key_bytes[i] == before->vec.key_bytes[was]);
 	CHECK(v->vec.ts[i] == before->vec.ts[was]);
 	CHECK(v->vec.expire_at[i] == before->vec.expire_at[was]);
-	CHECK(v->vec.value[i] == before->vec.value[was]);
-	CHECK(v->vec.value_bytes[i] == before->vec.value_bytes[was]);
 	for (uint32_t c = 0; c < NCOLUMNS; c++)
 	{
 		CHECK(v->null[c][i] == before->null[c][was]);
