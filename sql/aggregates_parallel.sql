@@ -149,6 +149,14 @@ EXPLAIN (COSTS OFF) EXECUTE by_k ('5 min');
 CREATE TABLE by_f AS EXECUTE by_k ('5 min');
 SELECT passes('EXECUTE by_k (''5 min'')') > 1 AS several, count(*), count(DISTINCT (k, b)), sum(count) FROM by_f;
 SELECT count(*) FROM (SELECT k, date_bin('5 min', ts, '2024-01-01') AS b, count(*), max(n) FROM h GROUP BY k, b EXCEPT ALL TABLE by_f) x;
+-- a key of one text: some begin with others
+CREATE FOREIGN TABLE ft (k text COLLATE "C", ts timestamptz) SERVER aggp OPTIONS (key_columns 'k', time_column 'ts');
+CREATE TABLE ht AS SELECT k, '2024-01-01'::timestamptz + i * interval '1 sec' AS ts
+  FROM (VALUES ('', 10), ('host_1', 10), ('host_10', 10), ('host_11', 3000)) x(k, n), generate_series(1, n) i;
+INSERT INTO ft SELECT * FROM ht;
+PREPARE by_text (timestamptz, timestamptz) AS SELECT k, date_trunc('second', ts) AS b, count(*) FROM ft WHERE ts > $1 AND ts < $2 GROUP BY k, b;
+CREATE TABLE by_t AS EXECUTE by_text ('2024-01-01', '2025-01-01');
+SELECT passes('EXECUTE by_text (''2024-01-01'', ''2025-01-01'')') > 1 AS several, count(*), count(DISTINCT (k, b)), sum(count) FROM by_t;
 -- with a limit, and begun again
 SELECT a, y.n FROM generate_series(0, 2) a, LATERAL (SELECT count(DISTINCT b) AS n FROM (SELECT flowdb_time_bucket('5 min', ts) AS b, count(*)
   FROM f WHERE ts > '2024-01-01'::timestamptz + make_interval(days => a) AND ts < '2025-01-01'::timestamptz + make_interval(days => a) GROUP BY 1 LIMIT 1000) y) y;
@@ -296,5 +304,5 @@ GRANT EXECUTE ON FUNCTION sum(bigint) TO PUBLIC;
 DROP TABLE part, whole, h, hh, calls, groups, wheres, queries, own;
 DROP SERVER aggp CASCADE;
 DROP ROLE flowdb_aggp_user;
-DROP TABLE many_f, many_h, by_f, wide;
+DROP TABLE many_f, many_h, by_f, by_t, ht, wide;
 DROP FUNCTION tryp, tryp_all, counters, partial_rows, special, passes;

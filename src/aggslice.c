@@ -142,6 +142,29 @@ set_key(FlowdbGrouping *state, const uint8 *key, Size len)
 		take_key(state);
 }
 
+/* Is the key of the present prefix?  Bytes alone do not tell: where the only
+ * column of a key is a text, one key may begin with another. */
+static bool
+has_prefix(const FlowdbGrouping *state, const uint8 *key, Size len)
+{
+	if (state->prefix == state->scan.table->nkeys && len != state->key_len)
+		return false;
+	return len >= state->prefix_len &&
+		   memcmp(state->key, key, state->prefix_len) == 0;
+}
+
+/* Does the key come before those that the present passes are about? */
+static bool
+is_passed(const FlowdbGrouping *state, const uint8 *key, Size len)
+{
+	int c;
+
+	if (!state->passed)
+		return false;
+	c = memcmp(key, state->passed, Min(len, state->passed_len));
+	return c < 0 || (c == 0 && len < state->passed_len);
+}
+
 /*
  * Look at the key of the row, with which a run begins.  False: groups are to
  * be returned first.
@@ -156,14 +179,12 @@ begin_run(FlowdbGrouping *state, const FlowVector *vec, uint32 row)
 		memcmp(state->key, key, len) != 0)
 	{
 		if (state->flush == AGG_AT_PREFIX && state->groups.n > 0 &&
-			(len < state->prefix_len ||
-			 memcmp(state->key, key, state->prefix_len) != 0))
+			!has_prefix(state, key, len))
 			return false;
 		set_key(state, key, len);
 	}
 	state->run_end = find_run_end(vec, row);
-	state->run_done = state->passed && memcmp(key, state->passed,
-											  Min(len, state->passed_len)) < 0;
+	state->run_done = is_passed(state, key, len);
 	return true;
 }
 
