@@ -141,21 +141,15 @@ set_bits(uint8_t *bitmap, uint32_t from, uint32_t to)
 		bitmap[from >> 3] |= (uint8_t) (1u << (from & 7));
 }
 
-/*
- * walk_runs
- *		All runs into the bitmap, which is zero; or without one only to the
- *		run of a row: *nullp tells what it is.
- */
 static FlowStatus
-walk_runs(FlowColumnReader *r, uint8_t *bitmap, uint32_t row, uint8_t *nullp)
+walk_ends(const FlowColumnReader *r, FlowBuf *scratch, uint8_t *bitmap,
+		  uint32_t row, uint8_t *nullp)
 {
 	uint32_t last = 0;
 	FlowNumReader num;
 
-	/* runs of runs in the table, which is made later */
-	r->table.len = 0;
-	FLOW_TRY(flowi_num_open(&num, &r->table, r->null_ends, r->null_end,
-							r->null_runs));
+	FLOW_TRY(
+		flowi_num_open(&num, scratch, r->null_ends, r->null_end, r->null_runs));
 	for (uint32_t at = 0; at < r->null_runs; at += FLOW_FRAME)
 	{
 		uint32_t count = FLOW_MIN(r->null_runs - at, FLOW_FRAME);
@@ -177,6 +171,23 @@ walk_runs(FlowColumnReader *r, uint8_t *bitmap, uint32_t row, uint8_t *nullp)
 		}
 	}
 	return bitmap != NULL && last == r->n ? FLOW_OK : FLOW_CORRUPT;
+}
+
+/*
+ * walk_runs
+ *		All runs into the bitmap, which is zero; or without one only to the
+ *		run of a row: *nullp tells what it is.
+ */
+static FlowStatus
+walk_runs(FlowColumnReader *r, uint8_t *bitmap, uint32_t row, uint8_t *nullp)
+{
+	FlowStatus st;
+	FlowBuf scratch; /* of no use to what a writer makes, so none is kept */
+
+	flowi_buf_init(&scratch, r->table.env);
+	st = walk_ends(r, &scratch, bitmap, row, nullp);
+	flowi_buf_free(&scratch);
+	return st;
 }
 
 /* The runs as a bitmap: at the first read of more than one. */

@@ -190,6 +190,44 @@ test_damage(CheckRandom *r)
 	check_passed("damaged chunks");
 }
 
+/*
+ * NULLs whose runs are told by runs of runs, which no writer takes, of a
+ * dictionary: to work them out at the second read must not touch what the
+ * first one has made of the entries.
+ */
+static void
+test_runs_of_runs(void)
+{
+	static const uint8_t chunk[] = {
+		/* a dictionary, one NULL or more, 100 runs, in 17 bytes: */
+		37, 1, 100, 17,
+		/* two runs, which end at 50 and 100, */
+		3, 2, 6, 2, 0, 100, 100, 0, 0,
+		/* of 100 and 200 */
+		2, 0, 200, 1, 200, 1, 0, 0,
+		/* four entries, which end at 4, 8, .. */
+		4, 6, 2, 0, 8, 8, 0, 0,
+		/* the heap */
+		0, 16, 9, 'a', 'b', 'c', 9, 'a', 'b', 'c', 9, 'a', 'b', 'c', 9, 'a',
+		'b', 'c',
+		/* each value is entry 2 */
+		2, 0, 4, 0, 0, 0, 0};
+	FlowColumnVector v;
+	uint8_t *p = malloc(sizeof(chunk));
+
+	CHECK(p != NULL);
+	memcpy(p, chunk, sizeof(chunk));
+	vector_alloc(&v, 200);
+	CHECK_OK(flowi_column_open(&reader, &text, 200, p, sizeof(chunk)));
+	CHECK_OK(flowi_column_read(&reader, 0, 1, &v, 0));
+	CHECK_OK(flowi_column_read(&reader, 1, 99, &v, 1));
+	for (int i = 0; i < 100; i++)
+		CHECK(v.bytes[i] == 4 && memcmp(v.ptr[i], "\011abc", 4) == 0);
+	vector_free(&v);
+	free(p);
+	check_passed("runs of runs of NULLs");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -197,6 +235,7 @@ main(int argc, char **argv)
 
 	columnio_begin();
 	test_refused();
+	test_runs_of_runs();
 	test_damage(&r);
 	columnio_end();
 	return 0;
