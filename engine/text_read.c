@@ -155,7 +155,9 @@ read_words(FlowTextReader *r, Source *s, uint32_t ntexts, Field *f)
 	r->ends.len += f->nwords * sizeof(*ends);
 	FLOW_TRY(flowi_text_get_numbers(r, &s->p, s->end, f->nwords, ends));
 	p = s->p;
-	if (!open_section(&p, s->end, &codec, &stored, &raw) || raw > s->raw_bytes)
+	/* each word stands in a text, and in no other field's */
+	if (!open_section(&p, s->end, &codec, &stored, &raw) ||
+		raw > s->raw_bytes - r->words.len)
 		return FLOW_CORRUPT;
 	for (uint32_t i = 0; i < f->nwords; i++)
 	{
@@ -164,6 +166,8 @@ read_words(FlowTextReader *r, Source *s, uint32_t ntexts, Field *f)
 		f->most = (uint32_t) FLOW_MAX((int64_t) f->most, ends[i] - last);
 		last = ends[i];
 	}
+	if ((uint64_t) last != raw)
+		return FLOW_CORRUPT;
 	f->words = r->words.len;
 	FLOW_TRY(flowi_buf_reserve(&r->words, raw + SPARE));
 	FLOW_TRY(flowi_text_get_section(r, &s->p, s->end, raw,

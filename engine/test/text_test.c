@@ -336,6 +336,47 @@ test_no_block(CheckRandom *r)
 	check_passed("bytes that are no block");
 }
 
+/* Words that no text has: more of them than texts are refused before there is
+ * memory for them. */
+static void
+test_many_words(void)
+{
+	enum
+	{
+		FIELDS = 32,
+		BYTES = 1 << 20
+	};
+	static const uint8_t words[2] = {3, 0};
+	uint8_t *zeros = calloc(1, BYTES);
+	uint8_t *raw = malloc(BYTES);
+	int64_t zero = 0;
+	FlowBuf out;
+
+	flowi_buf_init(&out, env);
+	writer.how = FLOW_COMPRESS_ZSTD;
+	CHECK_OK(flowi_buf_varint(&out, 1)); /* texts, patterns, fields */
+	CHECK_OK(flowi_buf_varint(&out, 1));
+	CHECK_OK(flowi_buf_varint(&out, FIELDS));
+	for (int i = 0; i <= FIELDS; i++) /* literals */
+		CHECK_OK(flowi_buf_varint(&out, 0));
+	for (int i = 0; i < FIELDS; i++)
+	{
+		CHECK_OK(flowi_buf_append(&out, words, sizeof(words)));
+		CHECK_OK(flowi_buf_varint(&out, 1));
+		CHECK_OK(flowi_text_put_numbers(&writer, &zero, 1, &out));
+		CHECK_OK(flowi_text_put_section(&writer, zeros, BYTES, &out));
+		CHECK_OK(flowi_text_put_numbers(&writer, &zero, 1, &out));
+	}
+	CHECK_STATUS(
+		flowi_text_read(&reader, out.data, out.data + out.len, raw, BYTES),
+		FLOW_CORRUPT);
+	CHECK(reader.words.cap <= 2 * BYTES);
+	flowi_buf_free(&out);
+	free(zeros);
+	free(raw);
+	check_passed("words of no text");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -351,6 +392,7 @@ main(int argc, char **argv)
 	test_frozen();
 	test_blocks(&r);
 	test_no_block(&r);
+	test_many_words();
 	flowi_text_writer_free(&writer);
 	flowi_text_reader_free(&reader);
 	flowi_codec_free(&codec);
