@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../aggregate.h"
+#include "../floatbits.h"
 
 #define MAX_ROWS 4096
 
@@ -27,43 +28,6 @@ typedef struct Model
 	double greatest; /* magnitude */
 	float f;
 } Model;
-
-static double
-as_double(int64_t bits)
-{
-	double d;
-
-	memcpy(&d, &bits, sizeof(d));
-	return d;
-}
-
-static int64_t
-double_bits(double d)
-{
-	int64_t bits;
-
-	memcpy(&bits, &d, sizeof(bits));
-	return bits;
-}
-
-static float
-as_float(int64_t bits)
-{
-	uint32_t low = (uint32_t) bits;
-	float f;
-
-	memcpy(&f, &low, sizeof(f));
-	return f;
-}
-
-static int64_t
-float_bits(float f)
-{
-	int32_t bits;
-
-	memcpy(&bits, &f, sizeof(bits));
-	return bits;
-}
 
 /* float8_lt: NaN is greater than all else. */
 static bool
@@ -114,8 +78,8 @@ model_avg(Model *m, double x)
 static void
 model_add(FlowAggOp op, Model *m, int64_t num)
 {
-	double d =
-		op < FLOW_AGG_SUM_FLOAT8 ? (double) as_float(num) : as_double(num);
+	double d = op < FLOW_AGG_SUM_FLOAT8 ? (double) flowi_float(num)
+										: flowi_double(num);
 	float f;
 
 	m->n++;
@@ -134,8 +98,9 @@ model_add(FlowAggOp op, Model *m, int64_t num)
 			m->num = m->n == 1 || num > m->num ? num : m->num;
 			break;
 		case FLOW_AGG_SUM_FLOAT4:
-			f = m->n == 1 ? as_float(num) : m->f + as_float(num);
-			if (m->n > 1 && isinf(f) && !isinf(m->f) && !isinf(as_float(num)))
+			f = m->n == 1 ? flowi_float(num) : m->f + flowi_float(num);
+			if (m->n > 1 && isinf(f) && !isinf(m->f) &&
+				!isinf(flowi_float(num)))
 				m->overflow = true;
 			m->f = f;
 			break;
@@ -165,7 +130,7 @@ check_double(double got, double want)
 	if (isnan(want))
 		CHECK(isnan(got));
 	else
-		CHECK(double_bits(got) == double_bits(want));
+		CHECK(flowi_double_bits(got) == flowi_double_bits(want));
 }
 
 static void
@@ -340,7 +305,7 @@ float_round(CheckRandom *rnd, bool single, uint32_t one_in, uint32_t n)
 		/* exact sums of floats, too */
 		if (single && fabs(d) < 0x80000)
 			d = d == 0 ? d : (double) ((int) d % 64);
-		num[i] = single ? float_bits((float) d) : double_bits(d);
+		num[i] = single ? flowi_float_bits((float) d) : flowi_double_bits(d);
 	}
 	any = make_nulls(rnd, n);
 	for (FlowAggOp op = single ? FLOW_AGG_SUM_FLOAT4 : FLOW_AGG_SUM_FLOAT8;
@@ -387,7 +352,7 @@ test_edges(void)
 	for (size_t c = 0; c < sizeof(cases) / sizeof(cases[0]); c++)
 	{
 		for (int i = 0; i < 4; i++)
-			num[i] = double_bits(cases[c].x[i]);
+			num[i] = flowi_double_bits(cases[c].x[i]);
 		flow_agg_begin(FLOW_AGG_SUM_FLOAT8, &agg);
 		CHECK(flow_agg_add(FLOW_AGG_SUM_FLOAT8, &agg, &v, 0, 4) ==
 			  !cases[c].sum_fails);

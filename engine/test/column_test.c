@@ -210,36 +210,36 @@ test_float_encodings(CheckRandom *r)
 	int64_t x[N];
 
 	for (uint32_t i = 0; i < N; i++)
-		x[i] = columns_double((double) check_below(r, 100000) / 1000);
+		x[i] = flowi_double_bits((double) check_below(r, 100000) / 1000);
 	(void) check_numbers(&float8, x, N, FLOW_CHUNK_DECIMALS, FLOW_NUM_FRAMES,
 						 r);
 	CHECK(reader.exponent == 3 && reader.npatches == 0);
 	for (uint32_t i = 0; i < 6; i++)
-		x[i * 300 + 7] = columns_double(special[i]);
+		x[i * 300 + 7] = flowi_double_bits(special[i]);
 	(void) check_numbers(&float8, x, N, FLOW_CHUNK_DECIMALS, FLOW_NUM_FRAMES,
 						 r);
 	CHECK(reader.exponent == 3 && reader.npatches == 6);
 	for (uint32_t i = 0; i < N; i++)
-		x[i] = columns_float((float) check_below(r, 1000) / 10);
+		x[i] = flowi_float_bits((float) check_below(r, 1000) / 10);
 	(void) check_numbers(&float4, x, N, FLOW_CHUNK_DECIMALS, FLOW_NUM_FRAMES,
 						 r);
 	CHECK(reader.exponent == 1 && reader.npatches == 0);
 	/* floats in a column of doubles: 29 zeros at the end */
 	for (uint32_t i = 0; i < N; i++)
-		x[i] = columns_double(
+		x[i] = flowi_double_bits(
 			(double) ((float) check_below(r, 1u << 24) / 16777216.0f + 1));
 	(void) check_numbers(&float8, x, N, FLOW_CHUNK_BITS, FLOW_NUM_FRAMES, r);
 	CHECK(reader.shift >= 29);
 	/* the largest that is a decimal, and one that is none */
 	for (uint32_t i = 0; i < N; i++)
-		x[i] = columns_double((double) ((INT64_C(1) << 51) - 1 - i));
+		x[i] = flowi_double_bits((double) ((INT64_C(1) << 51) - 1 - i));
 	(void) check_numbers(&float8, x, N, FLOW_CHUNK_DECIMALS, FLOW_NUM_LINEAR,
 						 r);
 	for (uint32_t i = 0; i < N; i++)
-		x[i] = columns_double((double) ((INT64_C(1) << 52) + i));
+		x[i] = flowi_double_bits((double) ((INT64_C(1) << 52) + i));
 	(void) check_numbers(&float8, x, N, FLOW_CHUNK_BITS, FLOW_NUM_LINEAR, r);
 	for (uint32_t i = 0; i < N; i++)
-		x[i] = columns_double(NAN);
+		x[i] = flowi_double_bits(NAN);
 	(void) check_numbers(&float8, x, N, FLOW_CHUNK_ONE, -1, r);
 	CHECK(reader.stats.min == INT64_C(0x7ff8000000000000) &&
 		  reader.stats.max == INT64_C(0x7ff8000000000000));

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "../column.h"
+#include "../floatbits.h"
 #include "check.h"
 
 typedef enum Shape
@@ -88,35 +89,11 @@ columns_normal(CheckRandom *r)
 	return sum - 6;
 }
 
-static inline int64_t
-columns_double(double d)
-{
-	int64_t bits;
-
-	memcpy(&bits, &d, sizeof(bits));
-	return bits;
-}
-
-static inline int64_t
-columns_float(float f)
-{
-	int32_t bits;
-
-	memcpy(&bits, &f, sizeof(bits));
-	return bits;
-}
-
 /* What a number of the column is as a double; only FLOAT. */
 static inline double
 columns_value(const FlowColumn *col, int64_t num)
 {
-	double d;
-	float f;
-	int32_t bits = (int32_t) num;
-
-	memcpy(&d, &num, sizeof(d));
-	memcpy(&f, &bits, sizeof(f));
-	return col->bytes == 4 ? (double) f : d;
+	return col->bytes == 4 ? (double) flowi_float(num) : flowi_double(num);
 }
 
 /* An integer as an INT or FLOAT column has it. */
@@ -124,8 +101,8 @@ static inline int64_t
 columns_number(const FlowColumn *col, int64_t x, double scale)
 {
 	if (col->kind == FLOW_COLUMN_FLOAT)
-		return col->bytes == 4 ? columns_float((float) ((double) x / scale))
-							   : columns_double((double) x / scale);
+		return col->bytes == 4 ? flowi_float_bits((float) ((double) x / scale))
+							   : flowi_double_bits((double) x / scale);
 	switch (col->bytes)
 	{
 		case 1:
@@ -231,7 +208,8 @@ columns_num(const FlowColumn *col, Shape shape, ColumnsState *s, CheckRandom *r)
 	{
 		double d = s->walk + columns_normal(r) / 7;
 
-		return col->bytes == 4 ? columns_float((float) d) : columns_double(d);
+		return col->bytes == 4 ? flowi_float_bits((float) d)
+							   : flowi_double_bits(d);
 	}
 	if (shape == SHAPE_DECIMAL && check_below(r, 50) == 0)
 		return columns_extreme(col, r);

@@ -34,12 +34,10 @@ write_column(const Column *c, size_t *bytesp)
 static inline bool
 order_less(const FlowColumn *col, int64_t a, int64_t b)
 {
-	double x, y;
+	double x = flowi_double(a), y = flowi_double(b);
 
 	if (col->kind == FLOW_COLUMN_INT)
 		return a < b;
-	memcpy(&x, &a, sizeof(x));
-	memcpy(&y, &b, sizeof(y));
 	return x < y || (y != y && x == x);
 }
 
@@ -61,7 +59,7 @@ check_stats(const Column *c)
 		if (c->v.null[i])
 			continue;
 		if (c->col.kind == FLOW_COLUMN_FLOAT)
-			x = columns_double(columns_value(&c->col, x));
+			x = flowi_double_bits(columns_value(&c->col, x));
 		CHECK(!order_less(&c->col, x, reader.stats.min));
 		CHECK(!order_less(&c->col, reader.stats.max, x));
 		is_min |= !order_less(&c->col, reader.stats.min, x);

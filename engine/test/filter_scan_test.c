@@ -123,7 +123,8 @@ make_row(CheckRandom *r, uint32_t ncolumns, uint32_t null, int64_t around,
 		if (around != 0 && col->kind == FLOW_COLUMN_INT)
 			num = around + (int64_t) check_below(r, 3);
 		else if (around != 0 && col->bytes == 8)
-			num = filters_bits((double) around + (double) check_below(r, 3));
+			num =
+				flowi_double_bits((double) around + (double) check_below(r, 3));
 		values[c] = (ColumnsValue){.bytes = col->bytes, .p = room[c]};
 		if (null > 0 && check_below(r, null) == 0)
 			values[c] = (ColumnsValue){.null = true};

@@ -219,9 +219,9 @@ static void
 refused(FlowFilters *f)
 {
 	int64_t falling[] = {2, 1};
-	int64_t nan_first[] = {filters_bits(NAN), filters_bits(1)};
-	int64_t zeros[] = {filters_bits(0.0), filters_bits(-0.0), filters_bits(NAN),
-					   filters_bits(-NAN)};
+	int64_t nan_first[] = {flowi_double_bits(NAN), flowi_double_bits(1)};
+	int64_t zeros[] = {flowi_double_bits(0.0), flowi_double_bits(-0.0),
+					   flowi_double_bits(NAN), flowi_double_bits(-NAN)};
 	FlowFilter bad[] = {
 		{.column = NCOLUMNS, .op = FLOW_FILTER_NULL},
 		{.column = 0, .op = (FlowFilterOp) 0, 1, falling},

@@ -9,30 +9,12 @@
 
 #include <float.h>
 #include <math.h>
-#include <string.h>
 
+#include "../floatbits.h"
 #include "../row.h"
 #include "check.h"
 
 #define FILTERS_MAX_VALUES 40
-
-static inline int64_t
-filters_bits(double d)
-{
-	int64_t bits;
-
-	memcpy(&bits, &d, sizeof(bits));
-	return bits;
-}
-
-static inline double
-filters_double(int64_t bits)
-{
-	double d;
-
-	memcpy(&d, &bits, sizeof(d));
-	return d;
-}
 
 /* Some of few, so that they meet; NaNs of all kinds among them. */
 static inline double
@@ -45,7 +27,7 @@ filters_random_double(CheckRandom *r, bool narrow)
 		case 1:
 			return -NAN;
 		case 2:
-			return filters_double(INT64_C(0x7ff0000000000001));
+			return flowi_double(INT64_C(0x7ff0000000000001));
 		case 3:
 			return 0.0;
 		case 4:
@@ -87,16 +69,11 @@ filters_random_int(CheckRandom *r, uint32_t bytes)
 static inline int64_t
 filters_random_number(CheckRandom *r, const FlowColumn *col)
 {
-	float f;
-	int32_t bits;
-
 	if (col->kind == FLOW_COLUMN_INT)
 		return filters_random_int(r, col->bytes);
 	if (col->bytes == 8)
-		return filters_bits(filters_random_double(r, false));
-	f = (float) filters_random_double(r, true);
-	memcpy(&bits, &f, sizeof(bits));
-	return bits;
+		return flowi_double_bits(filters_random_double(r, false));
+	return flowi_float_bits((float) filters_random_double(r, true));
 }
 
 /* As a filter has it: doubles, and integers that the column may be too
@@ -106,26 +83,22 @@ filters_random_value(CheckRandom *r, const FlowColumn *col)
 {
 	if (col->kind == FLOW_COLUMN_INT)
 		return filters_random_int(r, check_below(r, 3) == 0 ? 8 : col->bytes);
-	return filters_bits(filters_random_double(r, check_below(r, 2) == 0));
+	return flowi_double_bits(filters_random_double(r, check_below(r, 2) == 0));
 }
 
 static inline int64_t
 filters_widened(const FlowColumn *col, int64_t num)
 {
-	int32_t low = (int32_t) num;
-	float f;
-
 	if (col->kind == FLOW_COLUMN_INT || col->bytes == 8)
 		return num;
-	memcpy(&f, &low, sizeof(f));
-	return filters_bits(f);
+	return flowi_double_bits((double) flowi_float(num));
 }
 
 /* PostgreSQL's float8_cmp_internal, and plain integers. */
 static inline int
 filters_compare(const FlowColumn *col, int64_t a, int64_t b)
 {
-	double x = filters_double(a), y = filters_double(b);
+	double x = flowi_double(a), y = flowi_double(b);
 
 	if (col->kind == FLOW_COLUMN_INT)
 		return a < b ? -1 : a > b;
@@ -173,7 +146,7 @@ filters_passes(const FlowFilter *f, const FlowColumn *col,
 }
 
 /* One on a column of those that the shape and the numbers tell; values has room
- * for FILTERS_FILTERS_MAX_VALUES. */
+ * for FILTERS_MAX_VALUES. */
 static inline void
 filters_random(FlowFilter *f, CheckRandom *r, const FlowShape *shape,
 			   const uint32_t *columns, uint32_t ncolumns, int64_t *values)
