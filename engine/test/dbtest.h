@@ -214,6 +214,32 @@ test_put_xid(TestDb *t, uint32_t store, const char *key, int64_t ts,
 	flow_txbuf_free(buf);
 }
 
+/* Push all of buf; what is full is flushed. */
+static inline void
+test_push(TestDb *t, FlowTxBuf *buf)
+{
+	FlowStatus st;
+
+	while ((st = flow_txbuf_push(buf, t->db)) == FLOW_BUSY)
+		CHECK_OK(flow_flush(t->db, NULL));
+	CHECK_OK(st);
+}
+
+/* What a host's store_shape gives: the first ncolumns of shape. */
+static inline FlowStatus
+test_copy_shape(FlowEnv *env, const FlowShape *shape, uint32_t ncolumns,
+				FlowShape *copyp)
+{
+	size_t bytes = ncolumns * sizeof(FlowColumn);
+	FlowColumn *columns = env->alloc(env, bytes);
+
+	if (columns == NULL)
+		return FLOW_NOMEM;
+	memcpy(columns, shape->columns, bytes);
+	*copyp = (FlowShape){ncolumns, columns};
+	return FLOW_OK;
+}
+
 /* "key@ts=value " of each row of a scan, want rows a call. */
 static inline char *
 test_rows_by(TestDb *t, const FlowScanSpec *spec, uint32_t want)

@@ -11,16 +11,14 @@
  *	 filter_scan_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
-#include "dbtest.h"
 #include "filters.h"
+#include "scantest.h"
 #include "shapes.h"
 
 #define NKEYS 4
 #define NTS 300
 #define NCOLUMNS 6
 #define NFILTERS 3
-#define MINE 5	 /* the reader's transaction */
-#define OTHERS 6 /* one in progress */
 
 static const uint8_t missing_int[] = {3, 0, 0, 0};
 static const uint8_t missing_nan[] = {0, 0, 0, 0, 0, 0, 0xf8, 0x7f};
@@ -57,22 +55,6 @@ static CheckRandom *interrupts; /* NULL: none */
 static uint64_t ninterrupts;
 static uint64_t nskipped; /* rows that blocks ruled out */
 
-static bool
-visible(void *arg, FlowTxn *txn)
-{
-	(void) arg;
-	return txn->xid == MINE;
-}
-
-static FlowStatus
-outcome(void *arg, uint64_t xid, FlowTxnState *statep)
-{
-	(void) arg;
-	(void) xid;
-	(void) statep;
-	return FLOW_OK;
-}
-
 static FlowStatus
 poll(FlowEnv *env)
 {
@@ -86,15 +68,9 @@ poll(FlowEnv *env)
 static FlowStatus
 store_shape(FlowEnv *env, const void *blob, size_t bytes, FlowShape *s)
 {
-	FlowColumn *copy = env->alloc(env, sizeof(columns));
-
 	(void) blob;
 	(void) bytes;
-	if (copy == NULL)
-		return FLOW_NOMEM;
-	memcpy(copy, columns, sizeof(columns));
-	*s = (FlowShape){NCOLUMNS, copy};
-	return FLOW_OK;
+	return test_copy_shape(env, &shape, NCOLUMNS, s);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -177,16 +153,6 @@ add_rect(CheckRandom *r, FlowTxBuf *buf, uint32_t store, uint64_t xid)
 					 .ts_hi = ts + (int64_t) check_below(r, 40)};
 
 	CHECK_OK(flow_txbuf_delete_range(buf, store, &rect, xid, 0));
-}
-
-static void
-push(TestDb *t, FlowTxBuf *buf)
-{
-	FlowStatus st;
-
-	while ((st = flow_txbuf_push(buf, t->db)) == FLOW_BUSY)
-		CHECK_OK(flow_flush(t->db, NULL));
-	CHECK_OK(st);
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -372,15 +338,7 @@ check_reads(TestDb *t, CheckRandom *r, uint32_t store, FlowTxBuf *own)
 		for (uint32_t f = 0; f < spec.nfilters; f++)
 			filters_random(&filters[f], r, &shape, some, spec.ncolumns,
 						   values[f]);
-		if (check_below(r, 3) > 0)
-			spec.now = 999 + (int64_t) check_below(r, 6);
-		if (check_below(r, 3) == 0)
-			spec.key_lo = spec.key_hi = one;
-		if (check_below(r, 2) == 0)
-			spec.ts_lo =
-				(FlowTimeBound){FLOW_INCLUSIVE, (int64_t) check_below(r, NTS)};
-		if (check_below(r, 4) == 0)
-			spec.limit = 1 + check_below(r, 100);
+		scantest_random_rows(r, &spec, one, NTS);
 		check_scan(t, r, &spec);
 		check_points(t, r, &spec);
 	}
@@ -415,7 +373,7 @@ test_round(CheckRandom *r)
 		add_stretch(r, buf, store, xid);
 		if (check_below(r, 6) == 0)
 			add_rect(r, buf, store, xid);
-		push(&t, buf);
+		test_push(&t, buf);
 		if (check_below(r, 2) == 0)
 			CHECK_OK(flow_flush(t.db, NULL));
 		interrupts = check_below(r, 2) ? r : NULL;

@@ -451,11 +451,7 @@ add_entry(Open *o)
 static void
 push(Open *o)
 {
-	FlowStatus st;
-
-	while ((st = flow_txbuf_push(o->buf, t.db)) == FLOW_BUSY)
-		CHECK_OK(flow_flush(t.db, NULL));
-	CHECK_OK(st);
+	test_push(&t, o->buf);
 	for (; o->pushed < o->n; o->pushed++)
 	{
 		const Entry *e = &o->entries[o->pushed];

@@ -220,11 +220,7 @@ begin_txn(Txn *x)
 static void
 push(Txn *x)
 {
-	FlowStatus st;
-
-	while ((st = flow_txbuf_push(x->buf, t.db)) == FLOW_BUSY)
-		CHECK_OK(flow_flush(t.db, NULL));
-	CHECK_OK(st);
+	test_push(&t, x->buf);
 	for (; x->pushed < x->n; x->pushed++)
 		logged[nlogged++] = x->ops[x->pushed];
 }

@@ -9,13 +9,11 @@
  *	 scan_columns_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
+#include "scantest.h"
 #include "shapes.h"
-#include "dbtest.h"
 
 #define NKEYS 4
 #define NTS 80
-#define MINE 5	 /* the reader's transaction */
-#define OTHERS 6 /* one in progress */
 
 /* A row as a scan of values has given it. */
 typedef struct Row
@@ -32,38 +30,15 @@ static Row rows[NKEYS * NTS];
 static uint32_t nrows;
 static ColumnsShape shape;
 
-static bool
-visible(void *arg, FlowTxn *txn)
-{
-	(void) arg;
-	return txn->xid == MINE;
-}
-
-static FlowStatus
-outcome(void *arg, uint64_t xid, FlowTxnState *statep)
-{
-	(void) arg;
-	(void) xid;
-	(void) statep;
-	return FLOW_OK;
-}
-
 /* ---------------------------------------------------------------- writing */
 
 /* All stores have the round's shape. */
 static FlowStatus
 store_shape(FlowEnv *env, const void *blob, size_t bytes, FlowShape *s)
 {
-	size_t n = shape.shape.ncolumns * sizeof(FlowColumn);
-	FlowColumn *copy = env->alloc(env, n);
-
 	(void) blob;
 	(void) bytes;
-	if (copy == NULL)
-		return FLOW_NOMEM;
-	memcpy(copy, shape.shape.columns, n);
-	*s = (FlowShape){shape.shape.ncolumns, copy};
-	return FLOW_OK;
+	return test_copy_shape(env, &shape.shape, shape.shape.ncolumns, s);
 }
 
 /* A stretch of a key's times by transaction xid (0: none) into buf; its rows
@@ -97,16 +72,6 @@ add_stretch(CheckRandom *r, FlowTxBuf *buf, uint32_t store, uint64_t xid)
 								key, key[0], i, expire_at, value, bytes, xid,
 								0));
 	}
-}
-
-static void
-push(TestDb *t, FlowTxBuf *buf)
-{
-	FlowStatus st;
-
-	while ((st = flow_txbuf_push(buf, t->db)) == FLOW_BUSY)
-		CHECK_OK(flow_flush(t->db, NULL));
-	CHECK_OK(st);
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -268,15 +233,7 @@ check_reads(TestDb *t, CheckRandom *r, uint32_t store, FlowTxBuf *own)
 							 .columns = columns};
 
 		spec.ncolumns = columns_random_some(r, shape.shape.ncolumns, columns);
-		if (check_below(r, 3) > 0)
-			spec.now = 999 + (int64_t) check_below(r, 6);
-		if (check_below(r, 3) == 0)
-			spec.key_lo = spec.key_hi = one;
-		if (check_below(r, 2) == 0)
-			spec.ts_lo =
-				(FlowTimeBound){FLOW_INCLUSIVE, (int64_t) check_below(r, NTS)};
-		if (check_below(r, 4) == 0)
-			spec.limit = 1 + check_below(r, 100);
+		scantest_random_rows(r, &spec, one, NTS);
 		check_scan(t, r, &spec);
 		spec.no_keys = spec.no_times = spec.no_expiry = false;
 		check_points(t, r, &spec);
@@ -310,7 +267,7 @@ test_round(CheckRandom *r)
 		static const uint64_t xids[] = {0, 0, 0, MINE, OTHERS};
 
 		add_stretch(r, buf, store, xids[check_below(r, 5)]);
-		push(&t, buf);
+		test_push(&t, buf);
 		if (check_below(r, 2) == 0)
 			CHECK_OK(flow_flush(t.db, NULL));
 		check_reads(&t, r, store, NULL);
@@ -530,7 +487,7 @@ test_nomem(CheckRandom *r)
 	for (int i = 0; i < 12; i++)
 	{
 		add_stretch(r, buf, spec.store_id, 0);
-		push(&t, buf);
+		test_push(&t, buf);
 		if (i == 6)
 			CHECK_OK(flow_flush(t.db, NULL));
 	}

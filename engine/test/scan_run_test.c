@@ -10,13 +10,11 @@
  *	 scan_run_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
-#include "dbtest.h"
+#include "scantest.h"
 
 #define NKEYS 3
 #define NTS 60
 #define CELLS (NKEYS * NTS)
-#define MINE 5	 /* the reader's transaction */
-#define OTHERS 6 /* one in progress */
 
 typedef struct Cell
 {
@@ -27,7 +25,6 @@ typedef struct Cell
 
 static Cell cells[CELLS];
 static uint32_t last_value;
-static bool settled;		 /* so is the reader's transaction */
 static uint32_t other_store; /* for a flush between two calls */
 
 /* The first and the last time are the ends of all times. */
@@ -37,22 +34,6 @@ time_of(uint32_t i)
 	if (i == 0)
 		return INT64_MIN;
 	return i == NTS - 1 ? INT64_MAX : (int64_t) i;
-}
-
-static FlowStatus
-outcome(void *arg, uint64_t xid, FlowTxnState *statep)
-{
-	(void) arg;
-	if (settled && xid == MINE)
-		*statep = FLOW_TXN_SETTLED;
-	return FLOW_OK;
-}
-
-static bool
-visible(void *arg, FlowTxn *txn)
-{
-	(void) arg;
-	return txn->xid == MINE;
 }
 
 static uint32_t
@@ -225,16 +206,6 @@ delete_times(TestDb *t, CheckRandom *r, uint32_t store)
 }
 
 static void
-push(TestDb *t, FlowTxBuf *buf)
-{
-	FlowStatus st;
-
-	while ((st = flow_txbuf_push(buf, t->db)) == FLOW_BUSY)
-		CHECK_OK(flow_flush(t->db, NULL));
-	CHECK_OK(st);
-}
-
-static void
 test_model(CheckRandom *r)
 {
 	TestDb t;
@@ -258,7 +229,7 @@ test_model(CheckRandom *r)
 
 		add_stretch(r, buf, store, xids[check_below(r, 5)],
 					check_below(r, 4) == 0);
-		push(&t, buf);
+		test_push(&t, buf);
 		if (check_below(r, 30) == 0)
 			delete_times(&t, r, store);
 		if (check_below(r, 2) == 0)

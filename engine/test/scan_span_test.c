@@ -6,34 +6,14 @@
  *	 scan_span_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
-#include "dbtest.h"
+#include "scantest.h"
 
 #define NTS 4000 /* times 0 .. of a key; of two keys more than a segment */
 #define EVEN(n) (2 * (int64_t) (n))
-#define MINE 5	 /* the reader's transaction */
-#define OTHERS 6 /* one in progress */
 
 static TestDb t;
 static uint32_t store;
 static uint32_t other_store; /* for a flush between two calls */
-
-static bool
-visible(void *arg, FlowTxn *txn)
-{
-	(void) arg;
-	return txn->xid == MINE;
-}
-
-static bool settled; /* so is the reader's transaction */
-
-static FlowStatus
-outcome(void *arg, uint64_t xid, FlowTxnState *statep)
-{
-	(void) arg;
-	if (settled && xid == MINE)
-		*statep = FLOW_TXN_SETTLED;
-	return FLOW_OK;
-}
 
 /* What is to be known of a scan's rows. */
 typedef struct Sum
@@ -109,16 +89,6 @@ static const FlowScanSpec all = {.now = INT64_MIN};
 
 /* ------------------------------------------------------------- making rows */
 
-static void
-push(FlowTxBuf *buf)
-{
-	FlowStatus st;
-
-	while ((st = flow_txbuf_push(buf, t.db)) == FLOW_BUSY)
-		CHECK_OK(flow_flush(t.db, NULL));
-	CHECK_OK(st);
-}
-
 /* Every step-th of n times from first on, of transaction xid. */
 static void
 add(FlowTxBuf *buf, FlowOp op, const char *key, int64_t first, uint32_t n,
@@ -138,7 +108,7 @@ put(FlowOp op, const char *key, int64_t first, uint32_t n, uint32_t step,
 
 	CHECK_OK(flow_txbuf_create(t.env, &buf));
 	add(buf, op, key, first, n, step, expire_at, xid);
-	push(buf);
+	test_push(&t, buf);
 	flow_txbuf_free(buf);
 }
 
@@ -508,7 +478,7 @@ test_random(CheckRandom *r)
 	for (uint32_t i = 0; i < writes; i++)
 	{
 		write_some(r, buf);
-		push(buf);
+		test_push(&t, buf);
 		if (check_below(r, 15) == 0)
 		{
 			int64_t ts = (int64_t) check_below(r, NTS);
