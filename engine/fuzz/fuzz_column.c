@@ -14,21 +14,6 @@
 #define HEAD 4u
 #define MAX_ROWS 5000u /* more are opened only */
 
-static const FlowColumn kinds[] = {
-	{.kind = FLOW_COLUMN_INT, .bytes = 1},
-	{.kind = FLOW_COLUMN_INT, .bytes = 2},
-	{.kind = FLOW_COLUMN_INT, .bytes = 4},
-	{.kind = FLOW_COLUMN_INT, .bytes = 8},
-	{.kind = FLOW_COLUMN_FLOAT, .bytes = 4},
-	{.kind = FLOW_COLUMN_FLOAT, .bytes = 8},
-	{.kind = FLOW_COLUMN_FIXED, .bytes = 1},
-	{.kind = FLOW_COLUMN_FIXED, .bytes = 16},
-	{.kind = FLOW_COLUMN_PACKED},
-	{.kind = FLOW_COLUMN_PLAIN},
-	{.kind = FLOW_COLUMN_STRING},
-};
-#define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
-
 /* A number is what its bytes can tell; a value has the length it tells. */
 static void
 check_values(const FlowColumn *col, const FlowColumnVector *v, uint32_t count)

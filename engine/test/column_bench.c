@@ -7,9 +7,8 @@
  * For each shape of values: bytes a value; encoding, decoding all, and one
  * value out of a chunk with the chunk opened for it.  Medians of fifteen rounds.
  */
-#include <time.h>
-
 #include "../env_posix.h"
+#include "bench.h"
 #include "columndata.h"
 
 #define ROUNDS 15
@@ -19,32 +18,6 @@ static FlowEnv *env;
 static FlowCodec codec;
 static FlowColumnWriter writer;
 static FlowColumnReader reader;
-
-static double
-now(void)
-{
-	struct timespec ts;
-
-	/* of this process: others may be at work */
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a;
-	double y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median(double *of)
-{
-	qsort(of, ROUNDS, sizeof(*of), compare);
-	return of[ROUNDS / 2];
-}
 
 static void
 measure(const char *name, const FlowColumn *col, Shape shape, Nulls nulls,
@@ -66,7 +39,7 @@ measure(const char *name, const FlowColumn *col, Shape shape, Nulls nulls,
 	}
 	for (int round = 0; round < ROUNDS; round++)
 	{
-		double t0 = now();
+		double t0 = bench_cpu_ns();
 		double t1, t2;
 
 		for (int i = 0; i < CHUNKS; i++)
@@ -74,7 +47,7 @@ measure(const char *name, const FlowColumn *col, Shape shape, Nulls nulls,
 			chunk[i].len = 0;
 			CHECK_OK(flowi_column_write(&writer, col, &c[i].v, n, &chunk[i]));
 		}
-		t1 = now();
+		t1 = bench_cpu_ns();
 		for (int i = 0; i < CHUNKS; i++)
 		{
 			CHECK_OK(flowi_column_open(&reader, col, n, chunk[i].data,
@@ -83,7 +56,7 @@ measure(const char *name, const FlowColumn *col, Shape shape, Nulls nulls,
 				CHECK_OK(flowi_column_read(&reader, at, FLOW_MIN(1024, n - at),
 										   &v, at));
 		}
-		t2 = now();
+		t2 = bench_cpu_ns();
 		for (int i = 0; i < CHUNKS * 16; i++)
 		{
 			FlowBuf *b = &chunk[i % CHUNKS];
@@ -92,7 +65,7 @@ measure(const char *name, const FlowColumn *col, Shape shape, Nulls nulls,
 			CHECK_OK(flowi_column_open(&reader, col, n, b->data, b->len));
 			CHECK_OK(flowi_column_read(&reader, row, 1, &v, 0));
 		}
-		point[round] = (now() - t2) / (CHUNKS * 16);
+		point[round] = (bench_cpu_ns() - t2) / (CHUNKS * 16);
 		decode[round] = (t2 - t1) / total;
 		encode[round] = (t1 - t0) / total;
 	}
@@ -104,8 +77,9 @@ measure(const char *name, const FlowColumn *col, Shape shape, Nulls nulls,
 	}
 	vector_free(&v);
 	printf("%-32s %8.3f B %8.2f ns %8.2f ns %8.0f ns   %d/%d\n", name,
-		   (double) bytes / total, median(encode), median(decode),
-		   median(point), reader.encoding,
+		   (double) bytes / total, bench_median(encode, ROUNDS),
+		   bench_median(decode, ROUNDS), bench_median(point, ROUNDS),
+		   reader.encoding,
 		   col->kind <= FLOW_COLUMN_FLOAT ? reader.num.form : -1);
 }
 

@@ -103,22 +103,6 @@ round_trip(const Column *c, CheckRandom *r)
 	free(p);
 }
 
-static const FlowColumn kinds[] = {
-	{.kind = FLOW_COLUMN_INT, .bytes = 1},
-	{.kind = FLOW_COLUMN_INT, .bytes = 2},
-	{.kind = FLOW_COLUMN_INT, .bytes = 4},
-	{.kind = FLOW_COLUMN_INT, .bytes = 8},
-	{.kind = FLOW_COLUMN_FLOAT, .bytes = 4},
-	{.kind = FLOW_COLUMN_FLOAT, .bytes = 8},
-	{.kind = FLOW_COLUMN_FIXED, .bytes = 1},
-	{.kind = FLOW_COLUMN_FIXED, .bytes = 16},
-	{.kind = FLOW_COLUMN_FIXED, .bytes = 333},
-	{.kind = FLOW_COLUMN_PACKED},
-	{.kind = FLOW_COLUMN_PLAIN},
-	{.kind = FLOW_COLUMN_STRING},
-};
-#define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
-
 static inline uint32_t
 some_rows(CheckRandom *r)
 {

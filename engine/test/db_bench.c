@@ -5,8 +5,7 @@
  *	 db_bench [million rows]
  *-------------------------------------------------------------------------
  */
-#include <time.h>
-
+#include "bench.h"
 #include "dbtest.h"
 
 #define BATCH 1000
@@ -18,19 +17,10 @@ static TestDb t;
 static uint32_t store;
 static uint64_t nrows;
 
-static double
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
-}
-
 static void
 report(const char *what, double began, uint64_t n)
 {
-	printf("%-28s %8.1f ns\n", what, (now_ns() - began) / (double) n);
+	printf("%-28s %8.1f ns\n", what, (bench_wall_ns() - began) / (double) n);
 	fflush(stdout);
 }
 
@@ -72,9 +62,9 @@ write_all(void)
 				memcpy(values[i] + j, &d, sizeof(d));
 			}
 		}
-		began = now_ns();
+		began = bench_wall_ns();
 		CHECK_OK(flow_write_batch(t.db, store, r, BATCH, NULL));
-		spent += now_ns() - began;
+		spent += bench_wall_ns() - began;
 	}
 	printf("%-28s %8.1f ns\n", "write, a row of 1000", spent / (double) nrows);
 }
@@ -87,7 +77,7 @@ scan_all(const char *what, bool reverse)
 	const FlowVector *vec;
 	FlowScan *scan;
 	uint64_t rows = 0;
-	double began = now_ns();
+	double began = bench_wall_ns();
 
 	CHECK_OK(flow_scan_open(t.db, &spec, &scan));
 	while (flow_scan_next(scan, 0, &vec) == FLOW_OK)
@@ -102,7 +92,7 @@ get_all(const char *what, bool latest)
 {
 	FlowScanSpec spec = {.store_id = store, .now = INT64_MIN};
 	CheckRandom rnd = {2};
-	double began = now_ns();
+	double began = bench_wall_ns();
 
 	for (int i = 0; i < GETS; i++)
 	{
@@ -139,7 +129,7 @@ main(int argc, char **argv)
 	scan_all("scan backwards, memtable", true);
 	get_all("get, memtable", false);
 	get_all("get latest, memtable", true);
-	began = now_ns();
+	began = bench_wall_ns();
 	CHECK_OK(flow_flush(t.db, NULL));
 	report("flush", began, nrows);
 	scan_all("scan, SSTable", false);

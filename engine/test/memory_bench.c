@@ -10,9 +10,9 @@
  * VmHWM is set back between phases (Linux: /proc/self/clear_refs).
  */
 #include <sys/stat.h>
-#include <time.h>
 
 #include "../db.h"
+#include "bench.h"
 #include "dbtest.h"
 
 #define REGION_BYTES ((size_t) 256 << 20)
@@ -20,15 +20,6 @@
 
 static TestDb t;
 static uint32_t store;
-
-static double
-now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
 
 /* kB of a line of /proc/self/status */
 static long
@@ -62,13 +53,14 @@ begin(void)
 		fclose(f);
 	}
 	base_kb = status_kb("VmRSS:");
-	began = now();
+	began = bench_wall_ns();
 }
 
 static void
 end(const char *what)
 {
-	printf("%-34s %8.1f s   peak %+8.1f MB\n", what, now() - began,
+	printf("%-34s %8.1f s   peak %+8.1f MB\n", what,
+		   (bench_wall_ns() - began) / 1e9,
 		   (double) (status_kb("VmHWM:") - base_kb) / 1024);
 	fflush(stdout);
 }

@@ -7,8 +7,7 @@
  * No log and no lock: the engine's writers need those besides.  CPU time.
  *-------------------------------------------------------------------------
  */
-#include <time.h>
-
+#include "bench.h"
 #include "check.h"
 
 #include "../env_posix.h"
@@ -51,19 +50,10 @@ static const Load loads[] = {
 	{"1,000,000 series at random, batches of 1,000", 1000000, 1000, true, 0},
 };
 
-static double
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
-}
-
 static void
 report(const char *what, double began, uint64_t n)
 {
-	printf("  %-44s %8.1f ns\n", what, (now_ns() - began) / (double) n);
+	printf("  %-44s %8.1f ns\n", what, (bench_cpu_ns() - began) / (double) n);
 	fflush(stdout);
 }
 
@@ -145,7 +135,7 @@ encode(const Load *l, CheckRandom *r)
 static void
 decode_all(void)
 {
-	double began = now_ns();
+	double began = bench_cpu_ns();
 	uint64_t n = 0;
 
 	for (uint32_t i = 0; i < nbatches; i++)
@@ -162,7 +152,7 @@ decode_all(void)
 static void
 fill(FlowMemtable *mt)
 {
-	double began = now_ns();
+	double began = bench_cpu_ns();
 	uint64_t n;
 
 	for (uint32_t i = 0; i < nbatches; i++)
@@ -185,7 +175,7 @@ static void
 walk(FlowMemtable *mt, bool reverse)
 {
 	const FlowSeek all = {.unbounded = true};
-	double began = now_ns();
+	double began = bench_cpu_ns();
 	uint64_t n = 0;
 	uint64_t sum = 0;
 	FlowIter *it;
@@ -226,7 +216,7 @@ look_up(FlowMemtable *mt, CheckRandom *r)
 		to[i] = (FlowSeek){
 			.key = (uint8_t *) keys[i], .key_bytes = c.key_bytes, .ts = c.ts};
 	}
-	began = now_ns();
+	began = bench_cpu_ns();
 	for (uint32_t i = 0; i < GETS; i++)
 	{
 		FlowIter *it;

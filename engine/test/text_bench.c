@@ -8,10 +8,9 @@
  * lz4 and zstd make it; nanoseconds to write and to read it.  Medians of
  * fifteen rounds.
  */
-#include <time.h>
-
 #include "../env_posix.h"
 #include "../texts.h"
+#include "bench.h"
 #include "textdata.h"
 
 #define ROUNDS 15
@@ -21,32 +20,6 @@ static const char *const hows[] = {"texts", "lz4", "zstd"};
 
 static FlowEnv *env;
 static FlowCodec codec;
-
-static double
-now(void)
-{
-	struct timespec ts;
-
-	/* of this process: others may be at work */
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (double) ts.tv_sec * 1e9 + (double) ts.tv_nsec;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a;
-	double y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
-static double
-median(double *of)
-{
-	qsort(of, ROUNDS, sizeof(*of), compare);
-	return of[ROUNDS / 2];
-}
 
 /* One block, there and back; how 0: as texts. */
 static void
@@ -108,15 +81,15 @@ measure(const char *name, TextKind kind, uint32_t n, int how)
 	raw = malloc(raw_bytes + 1);
 	for (int round = 0; round < ROUNDS; round++)
 	{
-		double began = now(), done;
+		double began = bench_cpu_ns(), done;
 
 		for (int b = 0; b < BLOCKS; b++)
 			write_block(&w, &t[b], codecs[how], &out[b]);
-		done = now();
+		done = bench_cpu_ns();
 		write[round] = (done - began) / total;
 		for (int b = 0; b < BLOCKS; b++)
 			read_block(&reader, &t[b], codecs[how], &out[b], raw);
-		read[round] = (now() - done) / total;
+		read[round] = (bench_cpu_ns() - done) / total;
 	}
 	for (int b = 0; b < BLOCKS; b++)
 	{
@@ -127,7 +100,7 @@ measure(const char *name, TextKind kind, uint32_t n, int how)
 	printf(
 		"%-10s %-6s %7.1f -> %6.2f bytes, %7.1f ns to write, %6.1f to read\n",
 		name, hows[how], (double) raw_bytes / total, (double) bytes / total,
-		median(write), median(read));
+		bench_median(write, ROUNDS), bench_median(read, ROUNDS));
 	free(raw);
 	flowi_text_writer_free(&w);
 	flowi_text_reader_free(&reader);

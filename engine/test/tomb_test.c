@@ -4,10 +4,10 @@
  *	  however many there are and however they overlap.
  *-------------------------------------------------------------------------
  */
+#include "bench.h"
 #include "check.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "../env_posix.h"
 #include "../tomb.h"
@@ -251,15 +251,6 @@ shaped(Shape shape, uint32_t i, uint8_t lo[4], uint8_t hi[4])
 	return t;
 }
 
-static double
-seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
-}
-
 /* Rows up, down and anywhere, at rising and at random times. */
 static void
 test_cost(FlowEnv *env, CheckRandom *r, Shape shape)
@@ -267,7 +258,7 @@ test_cost(FlowEnv *env, CheckRandom *r, Shape shape)
 	FlowTombSet set;
 	uint8_t lo[4], hi[4];
 	uint64_t hidden = 0;
-	double began = seconds();
+	double began = bench_wall_ns();
 	double arranged = 0;
 
 	flowi_tombs_init(&set, env);
@@ -290,15 +281,15 @@ test_cost(FlowEnv *env, CheckRandom *r, Shape shape)
 			CHECK_OK(flowi_tombs_newest(&set, lo, 4, ts, &seq));
 			hidden += seq > 0;
 			if (way + i == 0)
-				arranged = seconds() - began;
+				arranged = bench_wall_ns() - began;
 		}
 	printf("# shape %d: arranged in %.0f ms, %.0f ns a row, %" PRIu64
 		   " covered\n",
-		   shape, arranged * 1e3,
-		   (seconds() - began - arranged) * 1e9 / (3 * ROWS), hidden);
+		   shape, arranged / 1e6,
+		   (bench_wall_ns() - began - arranged) / (3 * ROWS), hidden);
 	CHECK(hidden > 0);
 	/* quadratic would be minutes */
-	CHECK(seconds() - began < 10);
+	CHECK(bench_wall_ns() - began < 10e9);
 	flowi_tombs_free(&set);
 }
 
