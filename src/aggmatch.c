@@ -347,7 +347,7 @@ flowdb_agg_match(PlannerInfo *root, RelOptInfo *input_rel,
 	const FlowdbRel *fr = input_rel->fdw_private;
 	PathTarget *target = output_rel->reltarget;
 	Node *having = partial ? NULL : extra->havingQual;
-	AggMatch m = {{root, input_rel, NULL, false}, NULL, NULL};
+	AggMatch m = {.match = {.root = root, .rel = input_rel}};
 
 	if (parse->groupingSets != NIL || !input_fits(root, input_rel))
 		return NULL;

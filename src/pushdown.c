@@ -16,8 +16,6 @@
 #include "access/stratnum.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/restrictinfo.h"
@@ -93,25 +91,26 @@ collation_fits(FlowdbMatch *m, FlowdbQualOp op, Oid collation)
 	return false;
 }
 
-FlowdbQualOp
-flowdb_match_operator(FlowdbMatch *m, int target, Oid opno, Oid collation,
-					  Oid *typep, bool *exactp)
+static FlowdbQualOp
+key_compares(FlowdbMatch *m, const FlowdbSides *sides, Oid collation,
+			 Oid *typep, bool *exactp)
 {
 	const FlowdbTable *table = m->table;
-	bool time = target == FLOWDB_TARGET_TIME;
-	FlowdbKeyType type = time ? 0 : table->keys[target].type;
+	bool time = sides->target == FLOWDB_TARGET_TIME;
+	FlowdbKeyType type = time ? 0 : table->keys[sides->target].type;
 	Oid family =
 		time ? flowdb_time_family(table->time_type) : flowdb_key_family(type);
 	Oid operand =
 		time ? flowdb_time_operand(table->time_type) : flowdb_key_operand(type);
-	FlowdbQualOp op = (FlowdbQualOp) get_op_opfamily_strategy(opno, family);
+	FlowdbQualOp op =
+		(FlowdbQualOp) get_op_opfamily_strategy(sides->opno, family);
 	Oid left;
 
 	*typep = InvalidOid;
 	*exactp = false;
 	if (op == 0)
 		return 0;
-	op_input_types(opno, &left, typep);
+	op_input_types(sides->opno, &left, typep);
 	if (left != operand)
 		return 0;
 	*exactp = true;
@@ -124,156 +123,56 @@ flowdb_match_operator(FlowdbMatch *m, int target, Oid opno, Oid collation,
 	return op;
 }
 
-/* column OP value, or value OP column */
-bool
-flowdb_match_comparison(FlowdbMatch *m, OpExpr *expr, FlowdbQual *qual)
-{
-	Node *left = linitial(expr->args);
-	Node *right = lsecond(expr->args);
-	Oid opno = expr->opno;
-	int target = flowdb_match_target(m, left);
-	FlowdbQualOp op;
-	bool exact;
-	Oid type;
-
-	if (target == FLOWDB_NO_TARGET)
-	{
-		Node *swap = left;
-
-		left = right;
-		right = swap;
-		opno = get_commutator(opno);
-		target = flowdb_match_target(m, left);
-		if (target == FLOWDB_NO_TARGET || !OidIsValid(opno))
-			return false;
-	}
-	if (!flowdb_match_constant(m, right))
-		return false;
-	op = flowdb_match_operator(m, target, opno, expr->inputcollid, &type,
-							   &exact);
-	flowdb_match_set(qual, target, op, right, type);
-	qual->exact = exact;
-	return op != 0;
-}
-
 static bool
-match_operator_clause(FlowdbMatch *m, OpExpr *op, FlowdbQual *qual)
+key_is_flag(const FlowdbMatch *m, int target, Node *node)
 {
-	if (list_length(op->args) != 2)
-		return false;
-	switch (op->opno)
-	{
-		case OID_TEXT_LIKE_OP:
-		case OID_BYTEA_LIKE_OP:
-			return flowdb_match_like(m, op, qual);
-		case OID_STARTS_WITH_OP:
-			return flowdb_match_starts_with(m, linitial(op->args),
-											lsecond(op->args), op->inputcollid,
-											qual);
-		default:
-			return flowdb_match_comparison(m, op, qual);
-	}
+	return target >= 0 && m->table->keys[target].type == FLOWDB_KEY_BOOL;
 }
 
-/* ------------------------------------------------- NULL, true and false */
-
-/* Key and time are never NULL, whatever the table says. */
-static bool
-match_always(FlowdbMatch *m, Node *column, bool holds, FlowdbQual *qual)
-{
-	qual->target = flowdb_match_target(m, column);
-	qual->op = holds ? FLOWDB_OP_TRUE : FLOWDB_OP_FALSE;
-	qual->exact = true;
-	return qual->target != FLOWDB_NO_TARGET;
-}
-
-/* A bool key column is its own clause. */
-static bool
-match_flag(FlowdbMatch *m, Node *column, bool value, FlowdbQual *qual)
-{
-	int target = flowdb_match_target(m, column);
-
-	if (target < 0 || m->table->keys[target].type != FLOWDB_KEY_BOOL)
-		return false;
-	flowdb_match_set(qual, target, FLOWDB_OP_EQ, makeBoolConst(value, false),
-					 BOOLOID);
-	return true;
-}
-
-static bool
-match_boolean_test(FlowdbMatch *m, BooleanTest *test, FlowdbQual *qual)
-{
-	Node *column = (Node *) test->arg;
-
-	switch (test->booltesttype)
-	{
-		case IS_TRUE:
-		case IS_NOT_FALSE:
-			return match_flag(m, column, true, qual);
-		case IS_FALSE:
-		case IS_NOT_TRUE:
-			return match_flag(m, column, false, qual);
-		case IS_UNKNOWN:
-		case IS_NOT_UNKNOWN:
-			return match_always(m, column, test->booltesttype == IS_NOT_UNKNOWN,
-								qual);
-	}
-	return false;
-}
-
-static bool
-match_null_test(FlowdbMatch *m, NullTest *test, FlowdbQual *qual)
-{
-	return !test->argisrow &&
-		   match_always(m, (Node *) test->arg,
-						test->nulltesttype == IS_NOT_NULL, qual);
-}
+static const FlowdbMatchKind keys_and_time = {
+	.never_null = true,
+	.column = flowdb_match_target,
+	.compares = key_compares,
+	.is_flag = key_is_flag,
+};
 
 /* ---------------------------------------------------------------- clauses */
 
+/* What only keys have is looked at first. */
 static bool
 match_clause(FlowdbMatch *m, Node *clause, FlowdbQual *qual)
 {
-	switch (nodeTag(clause))
+	if (IsA(clause, RowCompareExpr))
+		return flowdb_match_row(m, (RowCompareExpr *) clause, qual);
+	if (IsA(clause, FuncExpr))
 	{
-		case T_OpExpr:
-			return match_operator_clause(m, (OpExpr *) clause, qual);
-		case T_ScalarArrayOpExpr:
-			return flowdb_match_array(m, (ScalarArrayOpExpr *) clause, qual);
-		case T_RowCompareExpr:
-			return flowdb_match_row(m, (RowCompareExpr *) clause, qual);
-		case T_NullTest:
-			return match_null_test(m, (NullTest *) clause, qual);
-		case T_BooleanTest:
-			return match_boolean_test(m, (BooleanTest *) clause, qual);
-		case T_FuncExpr:
-		{
-			FuncExpr *func = (FuncExpr *) clause;
+		FuncExpr *func = (FuncExpr *) clause;
 
-			return func->funcid == F_STARTS_WITH &&
-				   flowdb_match_starts_with(m, linitial(func->args),
-											lsecond(func->args),
-											func->inputcollid, qual);
-		}
-		case T_BoolExpr:
-			if (is_orclause(clause))
-				return flowdb_match_or(m, (BoolExpr *) clause, qual);
-			return is_notclause(clause) &&
-				   match_flag(m, (Node *) get_notclausearg(clause), false,
-							  qual);
-		case T_Var:
-		case T_RelabelType:
-			return match_flag(m, clause, true, qual);
-		default:
-			return false;
+		return func->funcid == F_STARTS_WITH &&
+			   flowdb_match_starts_with(m, linitial(func->args),
+										lsecond(func->args), func->inputcollid,
+										qual);
 	}
+	if (IsA(clause, OpExpr))
+	{
+		OpExpr *op = (OpExpr *) clause;
+
+		if (op->opno == OID_TEXT_LIKE_OP || op->opno == OID_BYTEA_LIKE_OP)
+			return flowdb_match_like(m, op, qual);
+		if (op->opno == OID_STARTS_WITH_OP)
+			return flowdb_match_starts_with(m, linitial(op->args),
+											lsecond(op->args), op->inputcollid,
+											qual);
+	}
+	return flowdb_match_clause(m, clause, qual);
 }
 
 bool
 flowdb_qual_match(PlannerInfo *root, RelOptInfo *rel, const FlowdbTable *table,
 				  RestrictInfo *rinfo, FlowdbQual *qual, bool *collationp)
 {
-	FlowdbMatch m = {.root = root, .rel = rel, .table = table};
+	FlowdbMatch m = {
+		.kind = &keys_and_time, .root = root, .rel = rel, .table = table};
 	bool matched;
 
 	memset(qual, 0, sizeof(*qual));
