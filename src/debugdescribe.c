@@ -16,10 +16,7 @@
 
 #ifdef FLOWDB_DEBUG_POINTS
 
-#include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-
+#include "debugsql.h"
 #include "describe.h"
 
 PG_FUNCTION_INFO_V1(flowdb_debug_description);
@@ -39,10 +36,8 @@ make_bytea(const void *p, Size len)
 Datum
 flowdb_debug_description(PG_FUNCTION_ARGS)
 {
-	char *server = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char *store = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	FlowDb *db =
-		flowdb_database(GetForeignServerByName(server, false)->serverid);
+	FlowDb *db = flowdb_debug_database(fcinfo);
 	uint32_t store_id;
 	void *blob = NULL;
 	size_t bytes;

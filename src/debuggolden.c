@@ -18,12 +18,9 @@
 
 #include "access/xlog.h"
 #include "access/xloginsert.h"
-#include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
 #include "utils/pg_lsn.h"
-#include "utils/snapmgr.h"
 
+#include "debugsql.h"
 #include "flowdb_wal.h"
 
 PG_FUNCTION_INFO_V1(flowdb_debug_rows);
@@ -58,20 +55,12 @@ append_rows(StringInfo buf, FlowScan *scan)
 Datum
 flowdb_debug_rows(PG_FUNCTION_ARGS)
 {
-	char *server = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *store = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	FlowDb *db =
-		flowdb_database(GetForeignServerByName(server, false)->serverid);
-	FlowScanSpec spec = {.now = PG_INT64_MIN,
-						 .visible = flowdb_visible,
-						 .visible_arg = GetActiveSnapshot()};
+	FlowDb *db = flowdb_debug_database(fcinfo);
+	FlowScanSpec spec;
+	FlowScan *scan = flowdb_debug_scan(fcinfo, db, &spec);
 	StringInfoData buf;
-	FlowScan *scan;
 
-	flowdb_try(flow_store_find(db, store, &spec.store_id, NULL, NULL));
-	flowdb_announce_reader();
 	initStringInfo(&buf);
-	flowdb_try(flow_scan_open(db, &spec, &scan));
 	PG_TRY();
 	{
 		append_rows(&buf, scan);

@@ -16,12 +16,7 @@
 
 #ifdef FLOWDB_DEBUG_POINTS
 
-#include "fmgr.h"
-#include "foreign/foreign.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/snapmgr.h"
-
+#include "debugsql.h"
 #include "describe.h"
 
 #include "../engine/row.h"
@@ -86,21 +81,13 @@ count_rows(FlowScan *scan, const FlowShape *shape, int64 *rowsp, int64 *splitp)
 Datum
 flowdb_debug_split(PG_FUNCTION_ARGS)
 {
-	char *server = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *store = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	FlowDb *db =
-		flowdb_database(GetForeignServerByName(server, false)->serverid);
-	FlowScanSpec spec = {.now = PG_INT64_MIN,
-						 .visible = flowdb_visible,
-						 .visible_arg = GetActiveSnapshot()};
+	FlowDb *db = flowdb_debug_database(fcinfo);
+	FlowScanSpec spec;
+	FlowScan *scan = flowdb_debug_scan(fcinfo, db, &spec);
 	FlowShape shape;
-	FlowScan *scan;
 	int64 rows = 0;
 	int64 split = 0;
 
-	flowdb_try(flow_store_find(db, store, &spec.store_id, NULL, NULL));
-	flowdb_announce_reader();
-	flowdb_try(flow_scan_open(db, &spec, &scan));
 	flowdb_try(flowi_store_shape(db, spec.store_id, &shape));
 	PG_TRY();
 	{
