@@ -10,6 +10,7 @@
 #include "common.h"
 
 #define FLOW_VARINT_MAX 10 /* bytes of the longest varint */
+#define FLOW_VARINT32_MAX 5
 
 static inline void
 flowi_put32(uint8_t *p, uint32_t v)
@@ -98,6 +99,31 @@ flowi_get_varint32(const uint8_t **pp, const uint8_t *end, uint32_t *vp)
 		return false;
 	*vp = (uint32_t) v;
 	return true;
+}
+
+/* The same in FLOW_VARINT32_MAX bytes at most, as in rows and in what the host
+ * says of them. */
+static inline bool
+flowi_get_short_varint(const uint8_t **pp, const uint8_t *end, uint32_t *vp)
+{
+	const uint8_t *p = *pp;
+	uint32_t v = 0;
+
+	for (unsigned shift = 0; shift < 35 && p < end; shift += 7)
+	{
+		uint8_t b = *p++;
+
+		if (shift == 28 && b > 0x0f)
+			return false;
+		v |= (uint32_t) (b & 0x7f) << shift;
+		if (b < 0x80)
+		{
+			*pp = p;
+			*vp = v;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* A growing buffer of private memory. */

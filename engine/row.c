@@ -44,37 +44,14 @@ is_null(const uint8_t *nulls, uint32_t column)
 	return nulls && (nulls[column >> 3] >> (column & 7) & 1);
 }
 
-/* A varint of 32 bits in at most 5 bytes. */
-static inline bool
-get_length(const uint8_t **pp, const uint8_t *end, uint32_t *vp)
-{
-	const uint8_t *p = *pp;
-	uint32_t v = 0;
-
-	for (unsigned shift = 0; shift < 35 && p < end; shift += 7)
-	{
-		uint8_t b = *p++;
-
-		if (shift == 28 && b > 0x0f)
-			return false;
-		v |= (uint32_t) (b & 0x7f) << shift;
-		if (b < 0x80)
-		{
-			*pp = p;
-			*vp = v;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The same, only as put_varint writes it. */
+/* A length, only as flowi_put_varint writes it. */
 static bool
 get_minimal(const uint8_t **pp, const uint8_t *end, uint32_t *vp)
 {
 	const uint8_t *start = *pp;
 
-	return get_length(pp, end, vp) && (*pp - start == 1 || (*pp)[-1] != 0);
+	return flowi_get_short_varint(pp, end, vp) &&
+		   (*pp - start == 1 || (*pp)[-1] != 0);
 }
 
 /* A row behind its header. */
@@ -96,7 +73,7 @@ read_header(const uint8_t *row, size_t bytes, Row *r)
 
 	if (p == end || *p++ != FLOW_ROW_VERSION)
 		return "its version is unknown";
-	if (!get_length(&p, end, &head) || head >> 1 > FLOW_MAX_COLUMNS)
+	if (!flowi_get_short_varint(&p, end, &head) || head >> 1 > FLOW_MAX_COLUMNS)
 		return "its number of columns is wrong";
 	r->ncolumns = head >> 1;
 	r->nulls = NULL;
@@ -341,7 +318,7 @@ pass(const FlowColumn *col, const uint8_t **pp, const uint8_t *end)
 	{
 		if (col->kind != FLOW_COLUMN_STRING && *p++ != 0)
 			return "a value has a wrong header";
-		if (!get_length(&p, end, &len) || len > (size_t) (end - p))
+		if (!flowi_get_short_varint(&p, end, &len) || len > (size_t) (end - p))
 			return "a value has a wrong length";
 	}
 	*pp = p + len;

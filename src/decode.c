@@ -21,6 +21,7 @@
 #include "fdw.h"
 #include "flowdb_shmem.h"
 
+#include "../engine/coding.h"
 #include "../engine/row.h"
 
 /* A wanted value column. */
@@ -242,7 +243,7 @@ load_varying(FlowdbDecoder *dec, const FlowdbValueColumn *col, const uint8 *p,
 	{
 		if (col->len == -1 && *p++ != 0)
 			corrupt_row(dec, "a value has a wrong header");
-		if (!flowdb_get_varint(&p, end, &len) || len != (Size) (end - p))
+		if (!flowi_get_short_varint(&p, end, &len) || len != (Size) (end - p))
 			corrupt_row(dec, "a value has a wrong length");
 	}
 	len = (uint32) (end - p);

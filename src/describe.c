@@ -16,6 +16,8 @@
 
 #include "describe.h"
 
+#include "../engine/coding.h"
+
 /* A name in pg_type, pg_collation or pg_attribute is shorter. */
 #define NAME_MAX_BYTES (NAMEDATALEN - 1)
 
@@ -24,10 +26,10 @@
 static void
 put_number(StringInfo buf, uint32 v)
 {
-	uint8 bytes[FLOWDB_VARINT_MAX];
+	uint8 bytes[FLOW_VARINT32_MAX];
 
 	appendBinaryStringInfo(buf, (char *) bytes,
-						   (int) (flowdb_put_varint(bytes, v) - bytes));
+						   (int) (flowi_put_varint(bytes, v) - bytes));
 }
 
 static void
@@ -140,7 +142,7 @@ typedef struct Reader
 static bool
 get_number(Reader *r, uint32 *vp)
 {
-	return flowdb_get_varint(&r->p, r->end, vp);
+	return flowi_get_short_varint(&r->p, r->end, vp);
 }
 
 static bool
@@ -274,7 +276,7 @@ missing_ok(const FlowdbStoreColumn *col)
 		return *p >> 1 == end - p;
 	if (col->ref.len == -1 && *p++ != 0)
 		return false;
-	return flowdb_get_varint(&p, end, &len) && len == (Size) (end - p);
+	return flowi_get_short_varint(&p, end, &len) && len == (Size) (end - p);
 }
 
 static bool

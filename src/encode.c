@@ -13,6 +13,8 @@
 
 #include "fdw.h"
 
+#include "../engine/coding.h"
+
 void
 flowdb_encoder_init(FlowdbEncoder *enc, Relation rel, const FlowdbTable *table)
 {
@@ -112,9 +114,9 @@ encode_varlena(FlowdbEncoder *enc, const FlowdbValueColumn *col, Datum value)
 	}
 	else
 	{
-		p = value_room(enc, len + 1 + FLOWDB_VARINT_MAX);
+		p = value_room(enc, len + 1 + FLOW_VARINT32_MAX);
 		*p++ = 0;
-		p = flowdb_put_varint(p, (uint32) len);
+		p = flowi_put_varint(p, (uint32) len);
 	}
 	memcpy(p, VARDATA_ANY(v), len);
 	enc->value.len = (int) (p + len - (uint8 *) enc->value.data);
@@ -134,8 +136,8 @@ encode_value(FlowdbEncoder *enc, const FlowdbValueColumn *col, Datum value)
 	if (col->len == -2)
 	{
 		len = strlen(DatumGetCString(value));
-		p = value_room(enc, len + FLOWDB_VARINT_MAX);
-		p = flowdb_put_varint(p, (uint32) len);
+		p = value_room(enc, len + FLOW_VARINT32_MAX);
+		p = flowi_put_varint(p, (uint32) len);
 		memcpy(p, DatumGetCString(value), len);
 		enc->value.len = (int) (p + len - (uint8 *) enc->value.data);
 		return;
@@ -198,9 +200,9 @@ encode_values(FlowdbEncoder *enc, TupleTableSlot *slot)
 		nulls = layout->columns[i].attnum == 0 ||
 				isnull[layout->columns[i].attnum - 1];
 
-	p = value_room(enc, 1 + FLOWDB_VARINT_MAX + (Size) (n + 7) / 8);
+	p = value_room(enc, 1 + FLOW_VARINT32_MAX + (Size) (n + 7) / 8);
 	*p++ = FLOWDB_ROW_VERSION;
-	p = flowdb_put_varint(p, (uint32) n << 1 | (nulls ? 1 : 0));
+	p = flowi_put_varint(p, (uint32) n << 1 | (nulls ? 1 : 0));
 	if (nulls)
 	{
 		memset(p, 0, (Size) (n + 7) / 8);

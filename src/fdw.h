@@ -312,44 +312,6 @@ extern const Datum *flowdb_decode_key(FlowdbDecoder *dec, const uint8 *key,
 extern void flowdb_decode(FlowdbDecoder *dec, const FlowVector *vec, uint32 row,
 						  Datum *values, bool *isnull);
 
-/* LEB128, as in doc/FORMAT.md */
-static inline uint8 *
-flowdb_put_varint(uint8 *p, uint32 v)
-{
-	while (v >= 0x80)
-	{
-		*p++ = (uint8) (v | 0x80);
-		v >>= 7;
-	}
-	*p++ = (uint8) v;
-	return p;
-}
-
-static inline bool
-flowdb_get_varint(const uint8 **pp, const uint8 *end, uint32 *vp)
-{
-	const uint8 *p = *pp;
-	uint32 v = 0;
-
-	for (int shift = 0; shift < 35 && p < end; shift += 7)
-	{
-		uint8 b = *p++;
-
-		if (shift == 28 && b > 0x0f)
-			return false;
-		v |= (uint32) (b & 0x7f) << shift;
-		if (b < 0x80)
-		{
-			*pp = p;
-			*vp = v;
-			return true;
-		}
-	}
-	return false;
-}
-
-#define FLOWDB_VARINT_MAX 5
-
 /* --------------------------------------------------------- in collation.c */
 
 /* Does the collation compare texts as bytes? */

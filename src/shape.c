@@ -15,6 +15,8 @@
 
 #include "describe.h"
 
+#include "../engine/coding.h"
+
 FlowColumnKind
 flowdb_type_kind(Oid oid, int16 len, bool byval, bool plain, bool real)
 {
@@ -82,7 +84,7 @@ skip(Reader *r, uint32 n)
 static bool
 get_number(Reader *r, uint32 *vp)
 {
-	return flowdb_get_varint(&r->p, r->end, vp);
+	return flowi_get_short_varint(&r->p, r->end, vp);
 }
 
 static bool
