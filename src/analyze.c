@@ -157,15 +157,11 @@ flowdbAnalyzeForeignTable(Relation rel, AcquireSampleRowsFunc *func,
 	FlowdbTable *table = flowdb_table_get(rel);
 	FlowDb *db = flowdb_database(table->serverid);
 	FlowStoreStats stats = {0};
-	uint32_t store_id;
-	FlowStatus st;
+	uint32 store_id;
 
 	flowdb_refuse_serializable();
-	while ((st = flow_store_find(db, table->store, &store_id, NULL, NULL)) ==
-		   FLOW_INTERRUPTED)
-		CHECK_FOR_INTERRUPTS();
-	flowdb_report(st);
-	if (st == FLOW_OK)
+	store_id = flowdb_store_id(db, table->store);
+	if (store_id != 0)
 		flow_store_stats(db, store_id, &stats);
 	*func = acquire_sample;
 	*totalpages = (BlockNumber) Min(stats.bytes / BLCKSZ + 1, 1000000000);

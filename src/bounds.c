@@ -290,15 +290,6 @@ bound_time(Eval *e, FlowdbQualOp op, Datum value, Oid value_type)
 	}
 }
 
-static int
-ts_qsort(const void *pa, const void *pb)
-{
-	int64 a = *(const int64 *) pa;
-	int64 b = *(const int64 *) pb;
-
-	return a < b ? -1 : a > b;
-}
-
 /* The same for times; n of another clause, not sorted yet. */
 static void
 meet_times(FlowdbTimeValues *t, int64 *points, int n)
@@ -307,7 +298,7 @@ meet_times(FlowdbTimeValues *t, int64 *points, int n)
 	int j = 0;
 
 	if (n > 1)
-		pg_qsort(points, n, sizeof(int64), ts_qsort);
+		pg_qsort(points, n, sizeof(int64), flowdb_int64_qsort);
 	if (!t->has_points)
 	{
 		for (int i = 0; i < n; i++)

@@ -49,15 +49,10 @@ flowdb_cost_init(FlowdbRel *fr, RelOptInfo *baserel)
 	const FlowdbTable *table = fr->table;
 	FlowDb *db = flowdb_database(table->serverid);
 	FlowStoreStats stats;
-	uint32_t store_id;
-	FlowStatus st;
+	uint32 store_id = flowdb_store_id(db, table->store);
 
 	memset(&stats, 0, sizeof(stats));
-	while ((st = flow_store_find(db, table->store, &store_id, NULL, NULL)) ==
-		   FLOW_INTERRUPTED)
-		CHECK_FOR_INTERRUPTS();
-	flowdb_report(st);
-	if (st == FLOW_OK)
+	if (store_id != 0)
 		flow_store_stats(db, store_id, &stats);
 
 	fr->known = stats.records > 0;

@@ -169,16 +169,6 @@ usable_database(Oid serverid)
 	return flowdb_slot_is_broken(slot) ? NULL : db;
 }
 
-/* Its id, or 0 when the store has not begun. */
-static uint32
-find_store(FlowDb *db, const char *store)
-{
-	uint32_t id = 0;
-
-	flowdb_try(flow_store_find(db, store, &id, NULL, NULL));
-	return id;
-}
-
 /* -------------------------------------------------------------------- drops */
 
 void
@@ -221,7 +211,7 @@ tell_kept(void)
 		if (who_shows(tables, c->store, false))
 			continue;
 		db = usable_database(c->serverid);
-		if (db == NULL || find_store(db, c->store) == 0)
+		if (db == NULL || flowdb_store_id(db, c->store) == 0)
 			continue;
 		if (++n > MAX_KEPT_TOLD)
 			continue;
@@ -259,7 +249,7 @@ log_ending(const Change *c, List *tables)
 						   GetForeignServer(c->serverid)->servername)));
 		return;
 	}
-	id = find_store(db, c->store);
+	id = flowdb_store_id(db, c->store);
 	if (id == 0)
 		return;
 	flowdb_store_drop(db, id, logged_xid, false);
@@ -283,7 +273,7 @@ lock_endings(void)
 			!server_exists(c->serverid))
 			continue;
 		db = usable_database(c->serverid);
-		id = db ? find_store(db, c->store) : 0;
+		id = db ? flowdb_store_id(db, c->store) : 0;
 		if (id != 0)
 			flowdb_lock_store(c->serverid, id, AccessExclusiveLock);
 	}
@@ -393,7 +383,7 @@ flowdb_table_altered(Oid relid)
 	if (store == NULL || strcmp(store, own) == 0)
 		return;
 	db = usable_database(ft->serverid);
-	if (db == NULL || find_store(db, own) == 0)
+	if (db == NULL || flowdb_store_id(db, own) == 0)
 		return;
 	ereport(NOTICE,
 			(errmsg("the store that foreign table \"%s\" had for itself keeps "

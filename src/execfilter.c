@@ -103,15 +103,6 @@ compare_value(const FilterColumn *col, int *opp, Datum value, Oid value_type,
 
 /* --------------------------------------------------------------- several */
 
-static int
-int_qsort(const void *pa, const void *pb)
-{
-	int64 a = *(const int64 *) pa;
-	int64 b = *(const int64 *) pb;
-
-	return a < b ? -1 : a > b;
-}
-
 /* The order of FlowFilter: NaN last. */
 static int
 float_qsort(const void *pa, const void *pb)
@@ -177,7 +168,7 @@ eval_any(const FlowdbScanQual *q, const FilterColumn *col,
 		 ExprContext *econtext, FlowFilter *filter)
 {
 	int (*compare)(const void *, const void *) =
-		col->is_float ? float_qsort : int_qsort;
+		col->is_float ? float_qsort : flowdb_int64_qsort;
 	Numbers n = {0};
 	Size kept = 0;
 

@@ -200,6 +200,8 @@ typedef struct FlowdbLayout
 } FlowdbLayout;
 
 /*
+ * flowdb_store_id
+ *		A store's id, or 0 when it has not begun.
  * flowdb_layout_read
  *		The store's layout as seen by rel, palloc'd.  Throws when a column of
  *		the same name has another type in the store.
@@ -207,6 +209,7 @@ typedef struct FlowdbLayout
  *		The same with every value column of rel in it: begins the store, or
  *		adds what it lacks, when needed.
  */
+extern uint32 flowdb_store_id(FlowDb *db, const char *store);
 extern FlowdbLayout *flowdb_layout_read(Relation rel, const FlowdbTable *table,
 										FlowDb *db);
 extern FlowdbLayout *flowdb_layout_write(Relation rel, const FlowdbTable *table,

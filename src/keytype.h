@@ -156,4 +156,7 @@ extern FlowdbCompared flowdb_time_compare(FlowdbTimeType type, int *opp,
 										  Datum value, Oid value_type,
 										  int64 own[2]);
 
+/* For pg_qsort of int64. */
+extern int flowdb_int64_qsort(const void *pa, const void *pb);
+
 #endif /* FLOWDB_KEYTYPE_H */

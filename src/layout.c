@@ -31,6 +31,15 @@ unreadable(const char *store)
 				 "cluster that is recovered elsewhere.")));
 }
 
+uint32
+flowdb_store_id(FlowDb *db, const char *store)
+{
+	uint32_t id = 0;
+
+	flowdb_try(flow_store_find(db, store, &id, NULL, NULL));
+	return id;
+}
+
 /* A store's description as it stands, palloc'd; NULL: there is none. */
 static uint8 *
 read_blob(FlowDb *db, const char *store, uint32 *store_idp, Size *bytesp)

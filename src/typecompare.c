@@ -394,3 +394,12 @@ flowdb_time_compare(FlowdbTimeType type, int *opp, Datum value, Oid value_type,
 		return place.between ? FLOWDB_COMPARED_NONE : result;
 	return place_operator(&place, opp) ? result : FLOWDB_COMPARED_NONE;
 }
+
+int
+flowdb_int64_qsort(const void *pa, const void *pb)
+{
+	int64 a = *(const int64 *) pa;
+	int64 b = *(const int64 *) pb;
+
+	return a < b ? -1 : a > b;
+}
