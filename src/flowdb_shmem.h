@@ -147,7 +147,12 @@ extern struct FlowdbShared *flowdb_shared; /* NULL without preload */
 
 extern void flowdb_shmem_init(void); /* from _PG_init */
 
-/* ------------------------------------------------------------- in pgenv.c */
+/* -------------------------------------------------------- in pgenv_file.c */
+
+/* Give env its functions on files and directories. */
+extern void flowdb_env_set_files(FlowEnv *env);
+
+/* ----------------------------------------------------------- in nothrow.c */
 
 /* State around a PG_TRY in a callback of the engine, which must not throw. */
 typedef struct FlowdbNoThrow
@@ -157,20 +162,22 @@ typedef struct FlowdbNoThrow
 	int nlocks; /* LWLocks held before */
 } FlowdbNoThrow;
 
+/*
+ * flowdb_nothrow_begin, _unlock, _caught, _end
+ *		Around PG_TRY in a callback.  Interrupts are held off, because even
+ *		a LOG message serves them, and a FATAL one would leave the engine in
+ *		the middle of things.  _caught turns the error into a status; an
+ *		ERROR resets the hold-off count, so _end puts back what it was.
+ *
+ *		_unlock, part of _caught, releases what the error has left locked:
+ *		pg_xact, for one, leaves that to the abort of the transaction, which
+ *		does not come here; who asks again would wait for himself.
+ */
 extern void flowdb_nothrow_begin(FlowdbNoThrow *guard);
 extern void flowdb_nothrow_unlock(const FlowdbNoThrow *guard);
 extern FlowStatus flowdb_nothrow_caught(FlowdbNoThrow *guard, FlowStatus st,
 										const char *what);
 extern void flowdb_nothrow_end(FlowdbNoThrow *guard);
-
-/*
- * flowdb_in_peace
- *		Call fn; what it throws is reported, once a minute (warned_at: the tick
- *		of the last time, 0: none), and not thrown: a
- *		full disk must not end the launcher or a worker.  false: it threw.  Of
- *		a process that holds no LWLock.
- */
-extern bool flowdb_in_peace(void (*fn)(void *arg), void *arg, int64 *warned_at);
 
 /* -------------------------------------------------------- in debugpoint.c */
 
@@ -194,6 +201,15 @@ extern const char *flowdb_error_hint(FlowStatus st, int err_no);
 extern int flowdb_error_code(FlowStatus st, int err_no);
 
 /* ---------------------------------------------------------- in trouble.c */
+
+/*
+ * flowdb_in_peace
+ *		Call fn; what it throws is reported, once a minute (warned_at: the tick
+ *		of the last time, 0: none), and not thrown: a full disk must not end
+ *		the launcher or a worker.  false: it threw.  Of a process that holds no
+ *		LWLock.
+ */
+extern bool flowdb_in_peace(void (*fn)(void *arg), void *arg, int64 *warned_at);
 
 /* ERROR when what the database has in memory cannot be written to disk: it
  * takes no more.  Want of memory is not meant, for which writers wait. */
