@@ -1,12 +1,28 @@
 /*-------------------------------------------------------------------------
  * alter.h
- *	  What alter.c and alterroles.c share.
+ *	  What alter.c, altercolumns.c and alterroles.c share.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOWDB_ALTER_H
 #define FLOWDB_ALTER_H
 
 #include "fdw.h"
+
+#include "nodes/parsenodes.h"
+
+/* A table of ours before a statement. */
+typedef struct FlowdbAltered FlowdbAltered;
+
+/*
+ * flowdb_alter_begin
+ *		Note what relid is like; the statement's lock is held.  alter: NULL, it
+ *		is a RENAME.
+ * flowdb_alter_end
+ *		Refuse what cannot be done, and tell the store what has changed.
+ */
+extern FlowdbAltered *flowdb_alter_begin(Oid relid,
+										 const AlterTableStmt *alter);
+extern void flowdb_alter_end(const FlowdbAltered *before);
 
 /*
  * flowdb_alter_keep_roles
