@@ -148,9 +148,6 @@ struct FlowdbTable
  *		pg_dump's output they do).
  * flowdb_owns_relation, flowdb_is_ours
  *		Is it a foreign table of ours; is the server one of ours?
- * flowdb_row_expiry
- *		When a row of that time expires that has no expiry of its own: the
- *		rule of the table's TTL, saturating; FLOW_NEVER without one.
  * flowdb_refuse_serializable
  *		ERROR under SERIALIZABLE, which needs predicate locks.
  */
@@ -159,9 +156,14 @@ extern FlowdbTable *flowdb_table_try(Relation rel);
 extern void flowdb_check_table(Oid relid);
 extern bool flowdb_is_ours(Oid serverid);
 extern bool flowdb_owns_relation(Oid relid);
-extern bool flowdb_is_role_column(const FlowdbTable *table, AttrNumber attnum);
-extern int64 flowdb_row_expiry(const FlowdbTable *table, int64 ts);
 extern void flowdb_refuse_serializable(void);
+
+/* ------------------------------------------------------------- in roles.c */
+
+extern bool flowdb_is_role_column(const FlowdbTable *table, AttrNumber attnum);
+/* When a row of that time expires that has no expiry of its own: the rule of
+ * the table's TTL, saturating; FLOW_NEVER without one. */
+extern int64 flowdb_row_expiry(const FlowdbTable *table, int64 ts);
 
 /* ------------------------------------------------------------- in alter.c */
 

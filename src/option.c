@@ -3,7 +3,7 @@
  *	  The table of options, and the validator behind CREATE and ALTER.
  *
  * The validator sees one list of options at a time and no column types; what
- * takes more to judge is judged in schema.c.
+ * takes more to judge is judged in roles.c.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -25,6 +25,16 @@ extern FlowdbCached *flowdb_cache_find(Oid relid);
 /* Changes whenever an entry may have been invalidated. */
 extern uint64 flowdb_cache_moment(void);
 
+/* ------------------------------------------------------------- in roles.c */
+
+/*
+ * flowdb_roles_resolve
+ *		The roles of rel's columns, palloc'd.  What is wrong is an ERROR, what
+ *		may still come by ALTER is reported at elevel.  Below NOTICE nothing is
+ *		thrown; NULL when something was reported.
+ */
+extern FlowdbTable *flowdb_roles_resolve(Relation rel, int elevel);
+
 /* ------------------------------------------------------------- in match.c */
 
 /* A column that ALTER has added to rel. */
