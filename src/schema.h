@@ -46,8 +46,6 @@ typedef struct FlowdbAdded
 } FlowdbAdded;
 
 /*
- * flowdb_match_begin
- *		The description of a store that rel begins, without value columns.
  * flowdb_match
  *		The layout that rel sees in a resolved description.  Throws when their
  *		keys or types differ.  add: what is missing is added.  *changedp:
@@ -57,8 +55,6 @@ typedef struct FlowdbAdded
  * flowdb_match_name
  *		Number of the live column of that name, or -1.
  */
-extern void flowdb_match_begin(Relation rel, const FlowdbTable *table,
-							   FlowdbDescription *desc);
 extern FlowdbLayout *flowdb_match(Relation rel, const FlowdbTable *table,
 								  FlowdbDescription *desc, bool add,
 								  bool *changedp, bool *completep);
@@ -66,6 +62,26 @@ extern void flowdb_match_added(Relation rel, const FlowdbTable *table,
 							   FlowdbDescription *desc,
 							   const FlowdbAdded *added);
 extern int flowdb_match_name(const FlowdbDescription *desc, const char *name);
+
+/* ---------------------------------------------------------- in matchadd.c */
+
+/*
+ * flowdb_match_begin
+ *		The description of a store that rel begins, without value columns.
+ * flowdb_match_add
+ *		Append the relation's column; its number.  fresh: not one that was used
+ *		before.
+ * flowdb_match_update
+ *		The columns of a table that owns the store, by their names and types as
+ *		they are now; true: a change.
+ */
+extern void flowdb_match_begin(Relation rel, const FlowdbTable *table,
+							   FlowdbDescription *desc);
+extern int flowdb_match_add(Relation rel, const FlowdbTable *table,
+							FlowdbDescription *desc, Form_pg_attribute att,
+							bool fresh);
+extern bool flowdb_match_update(Relation rel, const FlowdbTable *table,
+								FlowdbDescription *desc);
 
 /* ------------------------------------------------------------ in layout.c */
 
