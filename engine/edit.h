@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * edit.h
- *	  What manifest.c needs to know of an edit (edit.c).
+ *	  What manifest.c needs to know of an edit (edit.c, edit_read.c).
  *-------------------------------------------------------------------------
  */
 #ifndef FLOW_EDIT_H
