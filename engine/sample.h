@@ -7,6 +7,7 @@
 #define FLOW_SAMPLE_H
 
 #include "coding.h"
+#include "memtable.h"
 #include "readers.h"
 
 /* What is kept of a key. */
@@ -52,6 +53,26 @@ extern FlowStatus flowi_samples_take(FlowSamples *s, FlowDb *db,
 									 const FlowScanSpec *spec,
 									 uint32_t want) FLOW_MUST_CHECK;
 extern void flowi_samples_free(FlowSamples *s);
+
+/*
+ * sample.c and sample_memtable.c, of each other:
+ *
+ * flowi_samples_add
+ *		A sample at an identity within the bounds; key NULL: at their beginning.
+ * flowi_samples_memtable
+ *		Collect samples of one memtable.
+ */
+extern FlowStatus flowi_samples_add(FlowSamples *s, const uint8_t *key,
+									uint32_t key_bytes, int64_t ts,
+									double rows) FLOW_MUST_CHECK;
+extern FlowStatus flowi_samples_memtable(FlowSamples *s,
+										 FlowMemtable *mt) FLOW_MUST_CHECK;
+
+static inline bool
+flowi_samples_times_meet(const FlowSamples *s, int64_t ts_min, int64_t ts_max)
+{
+	return ts_min <= s->ts_hi && ts_max >= s->ts_lo;
+}
 
 /* Is a key before (behind) all that the spec's bounds allow? */
 static inline bool
