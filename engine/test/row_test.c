@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * row_test.c
- *	  Rows of columns (row.c) against a simple reader and writer.
+ *	  Rows of columns (row.c, row_pick.c) against a simple reader and writer.
  *
  *	 row_test [seed [rounds]]
  *-------------------------------------------------------------------------
