@@ -129,6 +129,10 @@ extern FlowStatus wal_segment_create(FlowEnv *env, const char *dir,
 /* Write zeroes over [from, to) of the file; not synced. */
 extern FlowStatus wal_zero(FlowEnv *env, FlowFile *file, uint64_t from,
 						   uint64_t to) FLOW_MUST_CHECK;
+/* Write [from, to) of a file to the same place of another one, or of itself,
+ * as it is; not synced. */
+extern FlowStatus wal_copy(FlowEnv *env, FlowFile *in, FlowFile *out,
+						   uint64_t from, uint64_t to) FLOW_MUST_CHECK;
 
 /* --- wal_read.c --- */
 

@@ -329,28 +329,6 @@ wal_replay(WalList *list, uint64_t from, FlowLogFn fn, void *arg,
 
 /* ---------------------------------------------------------------- cutting */
 
-/* Write [from, to) of the file again as it is. */
-static FlowStatus
-write_again(FlowEnv *env, FlowFile *file, uint64_t from, uint64_t to)
-{
-	uint8_t *buf = env->alloc(env, WAL_CHUNK_BYTES);
-	FlowStatus st = FLOW_OK;
-
-	if (buf == NULL)
-		return flowi_fail(FLOW_NOMEM, "out of memory");
-	while (st == FLOW_OK && from < to)
-	{
-		size_t n = (size_t) FLOW_MIN(to - from, WAL_CHUNK_BYTES);
-
-		st = env->file_read(file, buf, n, from);
-		if (st == FLOW_OK)
-			st = env->file_write(file, buf, n, from);
-		from += n;
-	}
-	env->free(env, buf);
-	return st;
-}
-
 /* Settle one segment: its part of [synced, end) is durable, and nothing is
  * behind end when it has been touched. */
 static FlowStatus
@@ -371,7 +349,7 @@ settle(const WalList *list, const WalFound *seg, const WalTail *tail)
 	/* a pad may end behind the file */
 	hi = FLOW_MIN(hi, seg->avail);
 	if (lo < hi)
-		FLOW_GOTO(write_again(env, file, lo, hi));
+		FLOW_GOTO(wal_copy(env, file, file, lo, hi));
 	if (seg->touched)
 		FLOW_GOTO(wal_zero(env, file, tail->end - seg->start, seg->size));
 	FLOW_GOTO(env->file_sync(file));

@@ -245,29 +245,6 @@ flowi_wal_scan(FlowEnv *env, const char *dir, uint64_t from, FlowLogFn fn,
 
 /* ---------------------------------------------------------------- keeping */
 
-static FlowStatus
-copy_bytes(FlowEnv *env, FlowFile *in, FlowFile *out)
-{
-	uint8_t *buf = env->alloc(env, WAL_CHUNK_BYTES);
-	uint64_t size;
-	FlowStatus st;
-
-	if (buf == NULL)
-		return flowi_fail(FLOW_NOMEM, "out of memory");
-	st = env->file_size(in, &size);
-	for (uint64_t off = 0; st == FLOW_OK && off < size;)
-	{
-		size_t n = (size_t) FLOW_MIN(size - off, WAL_CHUNK_BYTES);
-
-		st = env->file_read(in, buf, n, off);
-		if (st == FLOW_OK)
-			st = env->file_write(out, buf, n, off);
-		off += n;
-	}
-	env->free(env, buf);
-	return st == FLOW_OK ? env->file_sync(out) : st;
-}
-
 /* A durable copy of a segment in keep_dir; one that is there is older, of the
  * same repair, and stays. */
 static FlowStatus
@@ -277,6 +254,7 @@ keep(WalList *list, const WalFound *seg, const char *keep_dir)
 	char path[FLOW_PATH_BYTES];
 	FlowFile *in = NULL;
 	FlowFile *out = NULL;
+	uint64_t size;
 	FlowStatus st = env->mkdir(env, keep_dir);
 
 	if (st != FLOW_EXISTS)
@@ -291,7 +269,9 @@ keep(WalList *list, const WalFound *seg, const char *keep_dir)
 	FLOW_GOTO(env->file_open(env, path, FLOW_O_READ, &in));
 	wal_path(keep_dir, seg->start, "wal", path);
 	FLOW_GOTO(env->file_open(env, path, FLOW_O_CREATE, &out));
-	FLOW_GOTO(copy_bytes(env, in, out));
+	FLOW_GOTO(env->file_size(in, &size));
+	FLOW_GOTO(wal_copy(env, in, out, 0, size));
+	FLOW_GOTO(env->file_sync(out));
 	FLOW_GOTO(env->sync_dir(env, keep_dir));
 out:
 	env->file_close(in);

@@ -322,3 +322,24 @@ out:
 	}
 	return st;
 }
+
+FlowStatus
+wal_copy(FlowEnv *env, FlowFile *in, FlowFile *out, uint64_t from, uint64_t to)
+{
+	uint8_t *buf = env->alloc(env, WAL_CHUNK_BYTES);
+	FlowStatus st = FLOW_OK;
+
+	if (buf == NULL)
+		return flowi_fail(FLOW_NOMEM, "out of memory");
+	while (st == FLOW_OK && from < to)
+	{
+		size_t n = (size_t) FLOW_MIN(to - from, WAL_CHUNK_BYTES);
+
+		st = env->file_read(in, buf, n, from);
+		if (st == FLOW_OK)
+			st = env->file_write(out, buf, n, from);
+		from += n;
+	}
+	env->free(env, buf);
+	return st;
+}
