@@ -1,35 +1,24 @@
 /*-------------------------------------------------------------------------
  * env_posix.c
- *	  FlowEnv on POSIX: files, malloc, pthread locks, threads sharing one
- *	  malloc'ed region; for tests, tools and embedders.
+ *	  FlowEnv on POSIX: malloc, pthread locks, threads sharing one malloc'ed
+ *	  region; for tests, tools and embedders.
  *
- * Its log is in env_posix_log.c, its background thread in
- * env_posix_thread.c.  Every call that can fail in real life can be made to
- * fail by env_posix.h.  Debug builds check that locks are taken in rising
- * rank.
+ * Its files are in env_posix_file.c, its log is in env_posix_log.c, its
+ * background thread in env_posix_thread.c.  Every call that can fail in real
+ * life can be made to fail by env_posix.h.  Debug builds check that locks are
+ * taken in rising rank.
  *-------------------------------------------------------------------------
  */
 #include "common.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "env_posix_impl.h"
 #include "region.h"
-
-struct FlowFile
-{
-	FlowEnv *env;
-	int fd;
-	char path[];
-};
 
 /* What a FlowLock holds here. */
 typedef struct PosixLock
@@ -62,9 +51,8 @@ flow_env_posix_calls(FlowEnv *env, FlowPosixOp op)
 	return atomic_load(&posix_host(env)->faults[op].calls);
 }
 
-/* Count a call; the errno it has to fail with, or 0. */
-static int
-fault_of(FlowEnv *env, FlowPosixOp op)
+int
+posix_fault(FlowEnv *env, FlowPosixOp op)
 {
 	PosixFault *fault = &posix_host(env)->faults[op];
 	uint64_t call = atomic_fetch_add(&fault->calls, 1) + 1;
@@ -83,7 +71,7 @@ fault_of(FlowEnv *env, FlowPosixOp op)
 static void *
 posix_alloc(FlowEnv *env, size_t size)
 {
-	if (fault_of(env, FLOW_POSIX_ALLOC) != 0)
+	if (posix_fault(env, FLOW_POSIX_ALLOC) != 0)
 		return NULL;
 	return malloc(size ? size : 1);
 }
@@ -91,7 +79,7 @@ posix_alloc(FlowEnv *env, size_t size)
 static void *
 posix_realloc(FlowEnv *env, void *p, size_t size)
 {
-	if (fault_of(env, FLOW_POSIX_ALLOC) != 0)
+	if (posix_fault(env, FLOW_POSIX_ALLOC) != 0)
 		return NULL;
 	return realloc(p, size ? size : 1);
 }
@@ -101,254 +89,6 @@ posix_free(FlowEnv *env, void *p)
 {
 	(void) env;
 	free(p);
-}
-
-/* ---------------------------------------------------------------- files */
-
-static FlowStatus
-posix_file_open(FlowEnv *env, const char *path, int how, FlowFile **filep)
-{
-	static const int flags[] = {
-		[FLOW_O_READ] = O_RDONLY,
-		[FLOW_O_WRITE] = O_RDWR,
-		[FLOW_O_CREATE] = O_RDWR | O_CREAT | O_TRUNC,
-	};
-	size_t path_bytes = strlen(path) + 1;
-	int err_no = fault_of(env, FLOW_POSIX_OPEN);
-	FlowFile *file;
-
-	*filep = NULL;
-	if (err_no != 0)
-		return flowi_fail_errno(err_no, "could not open file \"%s\"", path);
-	file = env->alloc(env, sizeof(FlowFile) + path_bytes);
-	if (file == NULL)
-		return flowi_fail(FLOW_NOMEM, "out of memory opening \"%s\"", path);
-	file->env = env;
-	memcpy(file->path, path, path_bytes);
-	file->fd = open(path, flags[how] | O_CLOEXEC, 0600);
-	if (file->fd < 0)
-	{
-		err_no = errno;
-		env->free(env, file);
-		if (err_no == ENOENT && how != FLOW_O_CREATE)
-			return FLOW_NOTFOUND;
-		return flowi_fail_errno(err_no, "could not open file \"%s\"", path);
-	}
-	*filep = file;
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_file_read(FlowFile *file, void *buf, size_t len, uint64_t off)
-{
-	uint8_t *p = buf;
-	int err_no = fault_of(file->env, FLOW_POSIX_READ);
-
-	while (err_no == 0 && len > 0)
-	{
-		ssize_t n = pread(file->fd, p, len, (off_t) off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			err_no = errno;
-		else if (n == 0)
-			return flowi_fail(FLOW_CORRUPT,
-							  "file \"%s\" ends at offset %llu, %zu bytes "
-							  "too early",
-							  file->path, (unsigned long long) off, len);
-		else
-		{
-			p += n;
-			off += (uint64_t) n;
-			len -= (size_t) n;
-		}
-	}
-	if (err_no != 0)
-		return flowi_fail_errno(err_no,
-								"could not read file \"%s\" at offset %llu",
-								file->path, (unsigned long long) off);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_file_write(FlowFile *file, const void *buf, size_t len, uint64_t off)
-{
-	const uint8_t *p = buf;
-	int err_no = fault_of(file->env, FLOW_POSIX_WRITE);
-
-	while (err_no == 0 && len > 0)
-	{
-		ssize_t n = pwrite(file->fd, p, len, (off_t) off);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			err_no = errno;
-		else if (n == 0)
-			err_no = ENOSPC; /* POSIX lets it say so without an errno */
-		else
-		{
-			p += n;
-			off += (uint64_t) n;
-			len -= (size_t) n;
-		}
-	}
-	if (err_no != 0)
-		return flowi_fail_errno(err_no,
-								"could not write file \"%s\" at offset %llu",
-								file->path, (unsigned long long) off);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_file_sync(FlowFile *file)
-{
-	int err_no = fault_of(file->env, FLOW_POSIX_SYNC);
-
-	if (err_no == 0 && fsync(file->fd) != 0)
-		err_no = errno;
-	if (err_no != 0)
-		return flowi_fail_errno(err_no, "could not fsync file \"%s\"",
-								file->path);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_file_datasync(FlowFile *file)
-{
-	int err_no = fault_of(file->env, FLOW_POSIX_SYNC);
-
-	if (err_no == 0 && fdatasync(file->fd) != 0)
-		err_no = errno;
-	if (err_no != 0)
-		return flowi_fail_errno(err_no, "could not fsync file \"%s\"",
-								file->path);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_file_truncate(FlowFile *file, uint64_t len)
-{
-	int err_no = fault_of(file->env, FLOW_POSIX_TRUNCATE);
-
-	if (err_no == 0 && ftruncate(file->fd, (off_t) len) != 0)
-		err_no = errno;
-	if (err_no != 0)
-		return flowi_fail_errno(err_no,
-								"could not truncate file \"%s\" to %llu bytes",
-								file->path, (unsigned long long) len);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_file_size(FlowFile *file, uint64_t *sizep)
-{
-	struct stat sb;
-
-	*sizep = 0;
-	if (fstat(file->fd, &sb) != 0)
-		return flowi_fail_errno(errno, "could not stat file \"%s\"",
-								file->path);
-	*sizep = (uint64_t) sb.st_size;
-	return FLOW_OK;
-}
-
-static void
-posix_file_close(FlowFile *file)
-{
-	if (file == NULL)
-		return;
-	close(file->fd); /* what must last was fsynced: nothing to report */
-	file->env->free(file->env, file);
-}
-
-static FlowStatus
-posix_rename(FlowEnv *env, const char *from, const char *to)
-{
-	int err_no = fault_of(env, FLOW_POSIX_RENAME);
-
-	if (err_no == 0 && rename(from, to) != 0)
-		err_no = errno;
-	if (err_no != 0)
-		return flowi_fail_errno(
-			err_no, "could not rename file \"%s\" to \"%s\"", from, to);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_unlink(FlowEnv *env, const char *path)
-{
-	int err_no = fault_of(env, FLOW_POSIX_UNLINK);
-
-	if (err_no == 0 && unlink(path) != 0)
-		err_no = errno;
-	if (err_no == ENOENT)
-		return FLOW_NOTFOUND;
-	if (err_no != 0)
-		return flowi_fail_errno(err_no, "could not remove file \"%s\"", path);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_mkdir(FlowEnv *env, const char *path)
-{
-	(void) env;
-	if (mkdir(path, 0700) == 0)
-		return FLOW_OK;
-	if (errno == EEXIST)
-		return FLOW_EXISTS;
-	return flowi_fail_errno(errno, "could not create directory \"%s\"", path);
-}
-
-static FlowStatus
-posix_sync_dir(FlowEnv *env, const char *path)
-{
-	int err_no = fault_of(env, FLOW_POSIX_SYNC);
-	int fd;
-
-	if (err_no == 0)
-	{
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0 || fsync(fd) != 0)
-			err_no = errno;
-		if (fd >= 0)
-			close(fd);
-	}
-	if (err_no != 0)
-		return flowi_fail_errno(err_no, "could not fsync directory \"%s\"",
-								path);
-	return FLOW_OK;
-}
-
-static FlowStatus
-posix_list_dir(FlowEnv *env, const char *path,
-			   FlowStatus (*fn)(void *arg, const char *name), void *arg)
-{
-	DIR *dir = opendir(path);
-	FlowStatus st = FLOW_OK;
-
-	(void) env;
-	if (dir == NULL)
-		return flowi_fail_errno(errno, "could not open directory \"%s\"", path);
-	while (st == FLOW_OK)
-	{
-		struct dirent *entry;
-
-		errno = 0;
-		entry = readdir(dir);
-		if (entry == NULL)
-		{
-			if (errno != 0)
-				st = flowi_fail_errno(errno, "could not read directory \"%s\"",
-									  path);
-			break;
-		}
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			st = fn(arg, entry->d_name);
-	}
-	closedir(dir);
-	return st;
 }
 
 /* ---------------------------------------------------------------- locks */
@@ -533,19 +273,6 @@ flow_env_posix_set_point(FlowEnv *env, FlowPosixPointFn fn, void *arg)
 /* --------------------------------------------------------- create, free */
 
 static const FlowEnv posix_env = {
-	.file_open = posix_file_open,
-	.file_read = posix_file_read,
-	.file_write = posix_file_write,
-	.file_sync = posix_file_sync,
-	.file_datasync = posix_file_datasync,
-	.file_truncate = posix_file_truncate,
-	.file_size = posix_file_size,
-	.file_close = posix_file_close,
-	.rename = posix_rename,
-	.unlink = posix_unlink,
-	.mkdir = posix_mkdir,
-	.sync_dir = posix_sync_dir,
-	.list_dir = posix_list_dir,
 	.alloc = posix_alloc,
 	.realloc = posix_realloc,
 	.free = posix_free,
@@ -571,6 +298,7 @@ flow_env_posix_create(size_t region_bytes, FlowEnv **envp)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	host->env = posix_env;
 	host->env.host = host;
+	posix_file_init(&host->env);
 	posix_log_init(&host->env);
 	posix_thread_init(&host->env);
 	host->region_base = calloc(1, region_bytes);

@@ -65,6 +65,12 @@ posix_host(FlowEnv *env)
 /* A lock that cannot be taken leaves nothing to go on with. */
 extern void posix_must(int err_no, const char *what);
 
+/* Count a call; the errno it has to fail with, or 0. */
+extern int posix_fault(FlowEnv *env, FlowPosixOp op);
+
+/* --- env_posix_file.c --- */
+extern void posix_file_init(FlowEnv *env);
+
 /* --- env_posix_log.c --- */
 extern void posix_log_init(FlowEnv *env);
 extern void posix_log_free(PosixHost *host);
