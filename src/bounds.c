@@ -390,20 +390,28 @@ reserve_points(Points *p, int target, int more)
 											  MCXT_ALLOC_HUGE);
 }
 
-static void
-add_array(Eval *e, int target, Points *p, Datum value, Oid value_type)
+int
+flowdb_array_elements(Datum value, Datum **elementsp, bool **nullsp)
 {
 	ArrayType *array = DatumGetArrayTypeP(value);
 	int16 len;
 	bool byval;
 	char align;
-	Datum *elements;
-	bool *nulls;
 	int n;
 
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
-	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, &elements,
-					  &nulls, &n);
+	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, elementsp,
+					  nullsp, &n);
+	return n;
+}
+
+static void
+add_array(Eval *e, int target, Points *p, Datum value, Oid value_type)
+{
+	Datum *elements;
+	bool *nulls;
+	int n = flowdb_array_elements(value, &elements, &nulls);
+
 	reserve_points(p, target, n);
 	for (int i = 0; i < n; i++)
 	{

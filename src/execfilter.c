@@ -13,7 +13,6 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -139,17 +138,10 @@ reserve(Numbers *n, Size more)
 static void
 add_array(Numbers *n, const FilterColumn *col, Datum value, Oid value_type)
 {
-	ArrayType *array = DatumGetArrayTypeP(value);
-	int16 len;
-	bool byval;
-	char align;
 	Datum *elements;
 	bool *nulls;
-	int nelements;
+	int nelements = flowdb_array_elements(value, &elements, &nulls);
 
-	get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
-	deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align, &elements,
-					  &nulls, &nelements);
 	reserve(n, (Size) nelements);
 	for (int i = 0; i < nelements; i++)
 	{

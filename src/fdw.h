@@ -673,6 +673,8 @@ extern void flowdb_lock_end(FlowdbScanState *state);
  *		*pointp: it is one (key, ts).  Keys are good until the next call.
  * flowdb_ranges_most
  *		There are no more than about so many.
+ * flowdb_array_elements
+ *		What an array of values has, palloc'd; how many.
  */
 extern FlowdbRanges *flowdb_ranges_eval(FlowdbScanState *state,
 										ExprContext *econtext);
@@ -680,6 +682,7 @@ extern void flowdb_ranges_rewind(FlowdbRanges *ranges);
 extern bool flowdb_ranges_next(FlowdbRanges *ranges, FlowScanSpec *spec,
 							   bool *pointp);
 extern double flowdb_ranges_most(const FlowdbRanges *ranges);
+extern int flowdb_array_elements(Datum value, Datum **elementsp, bool **nullsp);
 
 /* -------------------------------------------------------- in planmodify.c */
 
