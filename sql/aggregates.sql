@@ -28,11 +28,7 @@ BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || format(query, 'f') LOOP
     pushed := pushed OR line ~ 'FlowDB (Aggregate|Group Key)';
   END LOOP;
-  EXECUTE format('WITH f1 AS (SELECT q::text FROM (' || query || ') q), ', 'f') ||
-    format('h1 AS (SELECT q::text FROM (' || query || ') q) ', 'h') ||
-    'SELECT (SELECT count(*) FROM h1), '
-    '(SELECT count(*) FROM ((TABLE h1 EXCEPT ALL TABLE f1) UNION ALL (TABLE f1 EXCEPT ALL TABLE h1)) x)'
-    INTO rows, differ;
+  SELECT c.rows, c.differ INTO rows, differ FROM compare_twins(query) c;
 END $$;
 
 CREATE TABLE calls (calls text);

@@ -34,11 +34,7 @@ BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || format(query, 'f') LOOP
     partial := partial OR line ~ 'FlowDB Aggregate: PARTIAL';
   END LOOP;
-  EXECUTE format('WITH f1 AS MATERIALIZED (SELECT q::text FROM (' || query || ') q), ', 'f') ||
-    format('h1 AS MATERIALIZED (SELECT q::text FROM (' || query || ') q) ', 'h') ||
-    'SELECT (SELECT count(*) FROM h1), '
-    '(SELECT count(*) FROM ((TABLE h1 EXCEPT ALL TABLE f1) UNION ALL (TABLE f1 EXCEPT ALL TABLE h1)) x)'
-    INTO rows, differ;
+  SELECT c.rows, c.differ INTO rows, differ FROM compare_twins(query) c;
 END $$;
 CREATE TABLE calls (calls text);
 INSERT INTO calls VALUES ('count(*), count(1), count(k), count(ts), count(x), sum(i2), sum(i4), sum(i8)'),

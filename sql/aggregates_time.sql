@@ -30,15 +30,12 @@ CREATE FUNCTION differ(what text, tables text) RETURNS int LANGUAGE plpgsql AS $
 DECLARE
   query text := 'SELECT ' || what || ', count(*), sum(v), min(ts) FROM %s GROUP BY ' || what;
   line text;
-  n int;
 BEGIN
   EXECUTE 'EXPLAIN (COSTS OFF) ' || format(query, 'f' || tables) INTO line;
   IF line !~ 'Foreign Scan' THEN
     RAISE WARNING 'not in the engine: %', what;
   END IF;
-  EXECUTE format('WITH f1 AS (%s), h1 AS (%s) ', format(query, 'f' || tables), format(query, 'h' || tables)) ||
-    'SELECT count(*) FROM ((TABLE h1 EXCEPT ALL TABLE f1) UNION ALL (TABLE f1 EXCEPT ALL TABLE h1)) x' INTO n;
-  RETURN n;
+  RETURN (SELECT c.differ FROM compare_queries(format(query, 'f' || tables), format(query, 'h' || tables)) c);
 END $$;
 
 CREATE TABLE zones (zone text);

@@ -28,6 +28,30 @@ BEGIN
     RETURN NEXT plan_words(line);
   END LOOP;
 END $$;
+-- A plan in one text, without relations and stores.
+CREATE FUNCTION plan_of(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  line text;
+  plan text := '';
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+    CONTINUE WHEN line ~ '(Foreign Scan on|Aggregate|FlowDB Store)';
+    plan := plan || CASE plan WHEN '' THEN '' ELSE E'\n' END || trim(plan_words(line));
+    -- What stands below, if anything, depends on the version.
+    EXIT WHEN line ~ 'One-Time Filter: false';
+  END LOOP;
+  RETURN plan;
+END $$;
+-- How many rows the second query has, and how many of both are not the other's.
+CREATE FUNCTION compare_queries(ours text, theirs text, OUT rows bigint, OUT differ bigint) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('WITH ours AS (%s), theirs AS (%s) SELECT (SELECT count(*) FROM theirs), (SELECT count(*) '
+    'FROM ((TABLE theirs EXCEPT ALL TABLE ours) UNION ALL (TABLE ours EXCEPT ALL TABLE theirs)) x)', ours, theirs) INTO rows, differ;
+END $$;
+-- The same of one query, of which %s is the table, of f and of h.
+CREATE FUNCTION compare_twins(query text, OUT rows bigint, OUT differ bigint) LANGUAGE sql AS $$
+  SELECT * FROM compare_queries(format('SELECT q::text FROM (' || query || ') q', 'f'), format('SELECT q::text FROM (' || query || ') q', 'h'));
+$$;
 
 -- Server options; options.sql has them all.
 CREATE SERVER bad FOREIGN DATA WRAPPER flowdb_fdw OPTIONS (nonsense '1');

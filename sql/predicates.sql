@@ -15,18 +15,10 @@ INSERT INTO f SELECT * FROM h;
 
 CREATE FUNCTION try(pred text, tail text DEFAULT '', OUT plan text, OUT rows bigint, OUT differ bigint)
 LANGUAGE plpgsql AS $$
-DECLARE
-  line text;
 BEGIN
-  plan := '';
-  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) SELECT * FROM f WHERE ' || pred LOOP
-    CONTINUE WHEN line ~ '(Foreign Scan on|FlowDB Store)';
-    plan := plan || CASE plan WHEN '' THEN '' ELSE E'\n' END || trim(plan_words(line));
-  END LOOP;
+  plan := plan_of('SELECT * FROM f WHERE ' || pred);
   EXECUTE 'SELECT count(*) FROM f WHERE ' || pred INTO rows;
-  EXECUTE format('WITH f1 AS (SELECT * FROM f WHERE %1$s %2$s), h1 AS (SELECT * FROM h WHERE %1$s) '
-    'SELECT count(*) FROM ((TABLE h1 EXCEPT ALL TABLE f1) UNION ALL (TABLE f1 EXCEPT ALL TABLE h1)) x',
-    pred, tail) INTO differ;
+  SELECT c.differ INTO differ FROM compare_queries(format('SELECT * FROM f WHERE %s %s', pred, tail), 'SELECT * FROM h WHERE ' || pred) c;
 END $$;
 
 CREATE TABLE preds (id serial, pred text);

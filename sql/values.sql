@@ -74,17 +74,6 @@ DELETE FROM f WHERE ts >= 5000;
 SELECT flowdb_flush('val');
 INSERT INTO f SELECT * FROM make_rows(900, 1300);
 
-CREATE FUNCTION plan_of(query text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-  line text;
-  plan text := '';
-BEGIN
-  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
-    CONTINUE WHEN line ~ '(Foreign Scan on|Aggregate|FlowDB Store)';
-    plan := plan || CASE plan WHEN '' THEN '' ELSE E'\n' END || trim(plan_words(line));
-  END LOOP;
-  RETURN plan;
-END $$;
 -- The rows that a predicate leaves, by their times.
 CREATE FUNCTION rows_of(tab text, pred text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
