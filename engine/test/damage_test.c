@@ -54,12 +54,6 @@ static uint64_t place;
 /* ------------------------------------------------------------------- files */
 
 static void
-shell(const char *command)
-{
-	CHECK(system(command) == 0);
-}
-
-static void
 note_file(const char *sub, const char *name)
 {
 	File *f = &files[nfiles++];
@@ -104,12 +98,8 @@ note_files(const char *sub)
 static void
 fresh_copy(void)
 {
-	char command[256];
-
-	snprintf(command, sizeof(command),
-			 "rm -rf ./%s && cp -r --sparse=always ./%s ./%s", copy, home,
-			 copy);
-	shell(command);
+	file_shell("rm -rf ./%s && cp -r --sparse=always ./%s ./%s", copy, home,
+			   copy);
 }
 
 /* ---------------------------------------------------------------- database */
@@ -403,7 +393,6 @@ main(int argc, char **argv)
 {
 	uint64_t every = argc > 1 ? strtoull(argv[1], NULL, 0) : 11;
 	CheckRandom r = {UINT64_C(4711)};
-	char command[256];
 
 	CHECK(every > 0);
 	opts = (FlowOptions) FLOW_OPTIONS_DEFAULT;
@@ -447,7 +436,6 @@ main(int argc, char **argv)
 		fflush(stdout);
 	}
 	flow_env_posix_free(env);
-	snprintf(command, sizeof(command), "rm -rf ./%s ./%s", home, copy);
-	shell(command);
+	file_shell("rm -rf ./%s ./%s", home, copy);
 	return 0;
 }

@@ -601,30 +601,6 @@ test_positions(void)
 
 /* ------------------------------------------------------- files at the load */
 
-/* Run a shell command with the database's directory for each %s. */
-static void
-shell(const TestDb *t, const char *fmt)
-{
-	char command[1024];
-
-	snprintf(command, sizeof(command), fmt, t->dir, t->dir, t->dir, t->dir);
-	CHECK(system(command) == 0);
-}
-
-static FlowStatus
-try_load(TestDb *t, uint64_t log_start)
-{
-	FlowOptions opts = t->opts;
-	FlowDbShared *sh;
-	FlowStatus st;
-
-	opts.log_start = log_start;
-	st = flow_load(t->env, t->dir, &opts, &sh);
-	if (st == FLOW_OK)
-		flow_unload(t->env, sh);
-	return st;
-}
-
 static void
 test_orphans(void)
 {
@@ -637,7 +613,7 @@ test_orphans(void)
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = test_store(&t, "s");
 	CHECK_OK(flow_flush(t.db, NULL));
-	shell(&t, "cp -r %s/INDEX %s.before");
+	test_shell(&t, "cp -r %s/INDEX %s.before");
 	start = t.env->log_bound(t.env);
 	test_put(&t, s, "k", 1, "v");
 	CHECK_OK(flow_flush(t.db, NULL));
@@ -647,21 +623,21 @@ test_orphans(void)
 
 	/* the edit is lost, the file is not: a checkpoint has passed it */
 	test_unload(&t);
-	shell(&t, "touch %s/SST/pgsql_tmp.7.sst %s/SST/junk");
-	shell(&t, "mv %s/INDEX %s.after && cp -r %s.before %s/INDEX");
-	CHECK_STATUS(try_load(&t, start + 1), FLOW_CORRUPT);
+	test_shell(&t, "touch %s/SST/pgsql_tmp.7.sst %s/SST/junk");
+	test_shell(&t, "mv %s/INDEX %s.after && cp -r %s.before %s/INDEX");
+	CHECK_STATUS(test_try_load(&t, start + 1, false), FLOW_CORRUPT);
 	CHECK(strstr(flow_last_error()->message, path) != NULL);
 	/* redo would bring it: just an orphan */
-	CHECK_OK(try_load(&t, start));
+	CHECK_OK(test_try_load(&t, start, false));
 	CHECK(access(path, F_OK) != 0);
-	shell(&t, "test -z \"$(ls %s/SST)\"");
+	test_shell(&t, "test -z \"$(ls %s/SST)\"");
 	/* one that cannot be read is just an orphan too */
-	shell(&t, "echo x > %s/SST/00000000000000aa.sst");
-	CHECK_OK(try_load(&t, UINT64_MAX));
+	test_shell(&t, "echo x > %s/SST/00000000000000aa.sst");
+	CHECK_OK(test_try_load(&t, UINT64_MAX, false));
 
 	test_load(&t); /* the log has the record */
 	CHECK_TEXT(test_all(&t, s), "k@1=v ");
-	shell(&t, "rm -rf %s.before %s.after");
+	test_shell(&t, "rm -rf %s.before %s.after");
 	test_close(&t);
 	check_passed("orphans");
 }
@@ -680,13 +656,13 @@ test_orphan_errors(void)
 	test_open(&t, REGION_BYTES, MEMTABLE_BYTES);
 	s = test_store(&t, "s");
 	CHECK_OK(flow_flush(t.db, NULL));
-	shell(&t, "cp -r %s/INDEX %s.before");
+	test_shell(&t, "cp -r %s/INDEX %s.before");
 	start = t.env->log_bound(t.env);
 	test_put(&t, s, "k", 1, "v");
 	CHECK_OK(flow_flush(t.db, NULL));
 	flowi_version_path(t.dir, t.sh->version->sst[0]->info.id, path);
 	test_unload(&t);
-	shell(&t, "mv %s/INDEX %s.after && cp -r %s.before %s/INDEX");
+	test_shell(&t, "mv %s/INDEX %s.after && cp -r %s.before %s/INDEX");
 	for (int op = FLOW_POSIX_OPEN; op <= FLOW_POSIX_READ; op++)
 	{
 		for (uint64_t nth = 1; nth <= 12; nth++)
@@ -695,7 +671,7 @@ test_orphan_errors(void)
 
 			flow_env_posix_fail(t.env, (FlowPosixOp) op, nth, 1,
 								errors[nth % 3]);
-			st = try_load(&t, start + 1);
+			st = test_try_load(&t, start + 1, false);
 			flow_env_posix_fail(t.env, (FlowPosixOp) op, 1, 0, 0);
 			CHECK(st == FLOW_CORRUPT || st == FLOW_IOERR);
 			CHECK(access(path, F_OK) == 0);
@@ -709,9 +685,9 @@ test_orphan_errors(void)
 			 "seek=$(( $(stat -c %%s %s) - 24 ))",
 			 path, path);
 	CHECK(system(command) == 0);
-	CHECK_STATUS(try_load(&t, start + 1), FLOW_MISMATCH);
+	CHECK_STATUS(test_try_load(&t, start + 1, false), FLOW_MISMATCH);
 	CHECK(access(path, F_OK) == 0 && unlink(path) == 0);
-	shell(&t, "rm -rf %s.before %s.after");
+	test_shell(&t, "rm -rf %s.before %s.after");
 	test_load(&t);
 	test_close(&t);
 	check_passed("orphans that cannot be read now");
@@ -733,13 +709,13 @@ test_damaged(void)
 
 	snprintf(command, sizeof(command), "echo >> %s", path);
 	CHECK(system(command) == 0);
-	CHECK_STATUS(try_load(&t, 0), FLOW_CORRUPT);
+	CHECK_STATUS(test_try_load(&t, 0, false), FLOW_CORRUPT);
 	CHECK(strstr(flow_last_error()->message, path) != NULL);
 	CHECK(unlink(path) == 0);
-	CHECK_STATUS(try_load(&t, 0), FLOW_CORRUPT);
+	CHECK_STATUS(test_try_load(&t, 0, false), FLOW_CORRUPT);
 	CHECK(strstr(flow_last_error()->message, path) != NULL);
 
-	shell(&t, "rm -rf %s");
+	test_shell(&t, "rm -rf %s");
 	CHECK_OK(flow_create(t.env, t.dir));
 	test_forget_log(&t);
 	test_load(&t);
@@ -771,9 +747,11 @@ test_manifest_ahead(void)
 	test_unload(&t);
 	CHECK(unlink(path) == 0);
 
-	CHECK_STATUS(try_load(&t, start), FLOW_CORRUPT); /* nobody will redo */
+	CHECK_STATUS(test_try_load(&t, start, false),
+				 FLOW_CORRUPT); /* nobody will redo */
 	t.opts.will_redo = true;
-	CHECK_STATUS(try_load(&t, start + 1), FLOW_CORRUPT); /* not all of it */
+	CHECK_STATUS(test_try_load(&t, start + 1, false),
+				 FLOW_CORRUPT); /* not all of it */
 	CHECK(strstr(flow_last_error()->message, path) != NULL);
 	t.opts.log_start = start;
 	test_load(&t);

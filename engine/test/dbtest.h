@@ -13,6 +13,7 @@
 
 #include "../env_posix.h"
 #include "check.h"
+#include "testfile.h"
 
 /* A logged record, as log_append was given it. */
 typedef struct TestRecord
@@ -145,14 +146,48 @@ test_open(TestDb *t, size_t region_bytes, uint64_t memtable_bytes)
 static inline void
 test_close(TestDb *t)
 {
-	char command[128];
-
 	test_unload(t);
 	test_forget_log(t);
 	free(t->log);
 	flow_env_posix_free(t->env);
-	snprintf(command, sizeof(command), "rm -rf ./%s", t->dir);
-	CHECK(system(command) == 0);
+	file_shell("rm -rf ./%s", t->dir);
+}
+
+/* Load and unload; the log does not begin before log_start. */
+static inline FlowStatus
+test_try_load(TestDb *t, uint64_t log_start, bool will_redo)
+{
+	FlowOptions opts = t->opts;
+	FlowDbShared *sh;
+	FlowStatus st;
+
+	opts.log_start = log_start;
+	opts.will_redo = will_redo;
+	st = flow_load(t->env, t->dir, &opts, &sh);
+	if (st == FLOW_OK)
+		flow_unload(t->env, sh);
+	return st;
+}
+
+/* Run a shell command with the database's directory for each %s. */
+static inline void
+test_shell(const TestDb *t, const char *format)
+{
+	char command[1024];
+
+	CHECK(snprintf(command, sizeof(command), format, t->dir, t->dir, t->dir,
+				   t->dir) < (int) sizeof(command));
+	file_shell("%s", command);
+}
+
+/* Files in a directory of the database. */
+static inline uint32_t
+test_count_files(const TestDb *t, const char *sub)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", t->dir, sub);
+	return file_count(path);
 }
 
 /* ------------------------------------------------------- short spellings */

@@ -3,8 +3,6 @@
  *	  The end of stores: in memory, in files, by transactions, at crashes.
  *-------------------------------------------------------------------------
  */
-#include <dirent.h>
-
 #include "../active.h"
 #include "../store.h"
 #include "../version.h"
@@ -56,23 +54,6 @@ static void
 open_db(TestDb *t)
 {
 	open_db_of(t, REGION_BYTES);
-}
-
-static uint32_t
-files(TestDb *t)
-{
-	char path[128];
-	struct dirent *e;
-	uint32_t n = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "%s/SST", t->dir);
-	dir = opendir(path);
-	CHECK(dir != NULL);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
 }
 
 static uint32_t
@@ -160,10 +141,10 @@ test_at_once(void)
 
 	open_db(&t);
 	two_stores(&t, &a, &b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	CHECK_OK(flow_store_drop(t.db, a, 0));
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 1);
+	CHECK(test_count_files(&t, "SST") == 1);
 	CHECK(t.sh->stores->next == NULL && t.sh->drops == NULL);
 	CHECK_STATUS(flow_store_drop(t.db, a, 0), FLOW_NOTFOUND);
 	CHECK_STATUS(flow_write_batch(t.db, a, &r, 1, NULL), FLOW_INVALID);
@@ -184,11 +165,11 @@ test_at_once(void)
 
 	/* rows in memory of the old one are not written */
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 3);
+	CHECK(test_count_files(&t, "SST") == 3);
 	test_reopen(&t);
 	CHECK_TEXT(test_all(&t, again), "k@9=new ");
 	CHECK_TEXT(test_all(&t, b), "k@1=b1 k@2=b2 ");
-	CHECK(files(&t) == 3);
+	CHECK(test_count_files(&t, "SST") == 3);
 
 	/* the last id was dropped: it does not come back either */
 	CHECK_OK(flow_store_drop(t.db, again, 0));
@@ -216,7 +197,7 @@ test_in_memory(void)
 	test_crash(&t);
 	CHECK(find(&t, "a") == 0);
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 0);
+	CHECK(test_count_files(&t, "SST") == 0);
 	test_reopen(&t);
 	CHECK_TEXT(names(&t), "");
 	CHECK(test_store(&t, "a") == a + 1);
@@ -261,13 +242,13 @@ check_committed(bool flushed, bool unless)
 	CHECK_OK(flow_resolve_step(t.db));
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == (flushed ? 2 : 1));
+	CHECK(test_count_files(&t, "SST") == (flushed ? 2 : 1));
 	forgotten = true;
 	test_crash(&t);
 	test_reopen(&t);
 	check_a_gone(&t, a, b);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	test_close(&t);
 }
 
@@ -385,7 +366,7 @@ test_learned(void)
 	forgotten = true;
 	check_a_gone(&t, a, b);
 	CHECK_OK(flow_drop_step(t.db));
-	CHECK(files(&t) == 1 && t.sh->drops == NULL);
+	CHECK(test_count_files(&t, "SST") == 1 && t.sh->drops == NULL);
 	test_close(&t);
 	check_passed("learned");
 }
@@ -414,7 +395,7 @@ test_log_first(void)
 	sync_status = FLOW_IOERR;
 	CHECK_STATUS(flow_drop_step(t.db), FLOW_IOERR);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_IOERR);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	sync_status = FLOW_OK;
 	test_crash(&t); /* which loses the commit */
 	check_a_there(&t, a, b);
@@ -473,10 +454,10 @@ test_told(void)
 	check_a_there(&t, a, b);
 	flow_drop_committed(t.db, 7);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	/* before a flush writes anything of it */
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 2); /* both of b */
+	CHECK(test_count_files(&t, "SST") == 2); /* both of b */
 	check_a_gone(&t, a, b);
 	CHECK(test_store(&t, "a") != a);
 	test_close(&t);
@@ -487,7 +468,7 @@ test_told(void)
 	CHECK_OK(flow_store_drop(t.db, a, 7));
 	fate[7] = FLOW_TXN_SETTLED;
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	check_a_gone(&t, a, b);
 	test_close(&t);
 	check_passed("told of the commit");
@@ -527,7 +508,7 @@ test_not_settled(void)
 	stop_at = "drop-settle";
 	CHECK_OK(flow_store_drop(t.db, a, 0));
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	test_crash(&t); /* redo decides */
 	check_a_gone(&t, a, b);
 	rewrite_manifest(&t);
@@ -537,7 +518,7 @@ test_not_settled(void)
 	CHECK_TEXT(names(&t), "b");
 	stop_at = NULL;
 	CHECK_OK(flow_resolve_step(t.db));
-	CHECK(files(&t) == 1);
+	CHECK(test_count_files(&t, "SST") == 1);
 	test_close(&t);
 	check_passed("not settled yet");
 }
@@ -571,7 +552,7 @@ test_same_name(bool flushed)
 	CHECK_TEXT(test_all(&t, again), "k@5=new ");
 	CHECK_TEXT(names(&t), "ba");
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 3);
+	CHECK(test_count_files(&t, "SST") == 3);
 	forgotten = true;
 	test_reopen(&t);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
@@ -601,7 +582,7 @@ test_ahead(void)
 	CHECK_TEXT(names(&t), "b");
 	CHECK(t.sh->drops == NULL);
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 1);
+	CHECK(test_count_files(&t, "SST") == 1);
 	CHECK_TEXT(test_all(&t, b), "k@1=b1 ");
 	test_close(&t);
 	check_passed("manifest ahead of the log");
@@ -643,15 +624,15 @@ test_readers(void)
 	open_db(&t);
 	two_stores(&t, &a, &b);
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 4);
+	CHECK(test_count_files(&t, "SST") == 4);
 	CHECK_OK(flow_scan_open(
 		t.db, &(FlowScanSpec){.store_id = a, .now = INT64_MIN}, &scan));
 	CHECK_OK(flow_scan_next(scan, 1, &vec));
 	CHECK_OK(flow_store_drop(t.db, a, 0));
-	CHECK(files(&t) == 4); /* it may read them */
+	CHECK(test_count_files(&t, "SST") == 4); /* it may read them */
 	flow_scan_close(scan);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	check_a_gone(&t, a, b);
 	test_close(&t);
 	check_passed("readers");
@@ -679,12 +660,12 @@ test_merges(void)
 	CHECK(atomic_load(&t.sh->merges) == 0);
 	flow_detach(other);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
-	CHECK(files(&t) == 0);
+	CHECK(test_count_files(&t, "SST") == 0);
 	CHECK_STATUS(flow_compact(t.db, a, &ran), FLOW_INVALID);
 	CHECK_OK(flow_compact(t.db, 0, &ran));
 	CHECK(!ran);
 	test_reopen(&t);
-	CHECK(files(&t) == 0);
+	CHECK(test_count_files(&t, "SST") == 0);
 	test_close(&t);
 	check_passed("merges");
 }
@@ -712,7 +693,7 @@ test_long_merge(void)
 	CHECK(t.db->merge != NULL);
 	CHECK_OK(flow_store_drop(t.db, s, 0));
 	CHECK_OK(flow_maintenance_step(t.db, 0, NULL));
-	CHECK(t.db->merge == NULL && files(&t) == 0);
+	CHECK(t.db->merge == NULL && test_count_files(&t, "SST") == 0);
 	test_close(&t);
 	check_passed("a merge of a store that goes");
 }
@@ -741,19 +722,19 @@ test_backup(void)
 	two_stores(&t, &a, &b);
 	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK_OK(flow_store_drop(t.db, a, 0));
-	CHECK(files(&t) == 4);
+	CHECK(test_count_files(&t, "SST") == 4);
 	flowi_version_path(t.dir, t.sh->version->sst[1]->info.id, path);
 	CHECK(unlink(path) == 0);
 	t.opts.will_redo = true;
 	t.env->keep_files = NULL;
 	test_crash(&t);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 1);
+	CHECK(test_count_files(&t, "SST") == 1);
 	CHECK_OK(flow_flush(t.db, NULL));
 	t.opts.will_redo = false;
 	test_reopen(&t);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	test_close(&t);
 	check_passed("an older state");
 }
@@ -783,11 +764,11 @@ crash_at(const char *point, bool flush, bool unless)
 	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	forgotten = true;
 	test_reopen(&t);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	CHECK(t.sh->drops == NULL && t.sh->stores->next == NULL);
 	test_close(&t);
 }
@@ -814,10 +795,10 @@ fail_at(const char *point, bool flush)
 	st = flow_resolve_step(t.db);
 	CHECK(st == FLOW_OK || st == FLOW_END);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	test_reopen(&t);
 	check_a_gone(&t, a, b);
-	CHECK(files(&t) == 2);
+	CHECK(test_count_files(&t, "SST") == 2);
 	test_close(&t);
 }
 
@@ -898,14 +879,14 @@ test_many(void)
 			test_put(&t, ids[i], "k", i, "v");
 	}
 	CHECK_OK(flow_flush(t.db, NULL));
-	CHECK(files(&t) == 40);
+	CHECK(test_count_files(&t, "SST") == 40);
 	for (int i = 0; i < 2000; i += 2)
 		CHECK_OK(flow_store_drop(t.db, ids[i], 7));
 	asked = 0;
 	fate[7] = FLOW_TXN_COMMITTED;
 	CHECK_OK(flow_resolve_step(t.db));
 	CHECK(asked == 1);
-	CHECK(files(&t) == 0);
+	CHECK(test_count_files(&t, "SST") == 0);
 	CHECK(t.sh->nstores == 1000 && t.sh->nmarked == 0);
 	test_reopen(&t);
 	CHECK(t.sh->nstores == 1000 && find(&t, "s1") == ids[1]);

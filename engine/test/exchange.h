@@ -7,8 +7,6 @@
 #ifndef FLOW_TEST_EXCHANGE_H
 #define FLOW_TEST_EXCHANGE_H
 
-#include <dirent.h>
-
 #include "../trash.h"
 #include "dbtest.h"
 
@@ -177,17 +175,7 @@ exchange_some(TestDb *t, uint32_t first, uint32_t n)
 static inline uint32_t
 count_files(const TestDb *t)
 {
-	char path[FLOW_PATH_BYTES];
-	uint32_t n = 0;
-	DIR *dir;
-
-	flowi_version_sst_dir(t->dir, path);
-	dir = opendir(path);
-	CHECK(dir != NULL);
-	while (readdir(dir) != NULL)
-		n++;
-	closedir(dir);
-	return n - 2;
+	return test_count_files(t, "SST");
 }
 
 static inline uint32_t

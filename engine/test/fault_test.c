@@ -13,8 +13,6 @@
  * there, the one that was under way is there as a whole or not at all,
  * nothing else is, no file is left over, and no memory of the region.
  */
-#include <dirent.h>
-
 #include "../common.h"
 #include "lyingdisk.h"
 
@@ -335,11 +333,8 @@ begin_case(void)
 static void
 end_case(void)
 {
-	char command[128];
-
 	flow_env_posix_free(t.env);
-	snprintf(command, sizeof(command), "rm -rf ./%s", t.dir);
-	CHECK(system(command) == 0);
+	file_shell("rm -rf ./%s", t.dir);
 }
 
 /* ----------------------------------------------------------------- checking */
@@ -423,23 +418,6 @@ count_file(void *arg, const FlowSstStats *sst)
 	return FLOW_OK;
 }
 
-static uint32_t
-files_in(const char *sub)
-{
-	char path[DISK_PATH];
-	struct dirent *e;
-	uint32_t n = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "%s/%s", t.dir, sub);
-	dir = opendir(path);
-	CHECK(dir != NULL);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
-}
-
 /* Just open: what is in the directory is what the manifest lists. */
 static void
 check_files(void)
@@ -447,8 +425,8 @@ check_files(void)
 	uint32_t listed = 0;
 
 	CHECK_OK(flow_each_sst(t.db, count_file, &listed));
-	CHECK(files_in("SST") == listed);
-	CHECK(files_in("INDEX") <= 3); /* CURRENT, two manifests */
+	CHECK(test_count_files(&t, "SST") == listed);
+	CHECK(test_count_files(&t, "INDEX") <= 3); /* CURRENT, two manifests */
 }
 
 /* ---------------------------------------------------------------- one case */

@@ -353,17 +353,7 @@ test_log_first(void)
 static int
 count_orphans(const TestDb *t)
 {
-	char path[FLOW_PATH_BYTES];
-	DIR *dir;
-	int files = 0;
-
-	flowi_version_sst_dir(t->dir, path);
-	dir = opendir(path);
-	CHECK(dir != NULL);
-	while (readdir(dir) != NULL)
-		files++;
-	closedir(dir);
-	return files - 2 - (int) t->sh->version->nssts;
+	return (int) test_count_files(t, "SST") - (int) t->sh->version->nssts;
 }
 
 #define ALL_ROWS "a@1=3 b@1=x c@1=x "

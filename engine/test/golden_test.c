@@ -20,21 +20,6 @@
 #define GOLDEN_DIR "test/golden"
 #endif
 
-FLOW_PRINTF(1, 2)
-static void
-shell(const char *format, ...)
-{
-	char command[1024];
-	va_list args;
-
-	va_start(args, format);
-	CHECK(vsnprintf(command, sizeof(command), format, args) <
-		  (int) sizeof(command));
-	va_end(args);
-	fflush(stdout);
-	CHECK(system(command) == 0);
-}
-
 /* --------------------------------------------------------- the host's database */
 
 static void
@@ -256,9 +241,9 @@ make_embed(const char *dir, GoldenText *layout)
 	golden_begin(&g, &t);
 	golden_embed(&g);
 	golden_check(&g, t.db, "embed, as it was made");
-	shell("cp -r %s %s/copy", t.dir, dir);
+	file_shell("cp -r %s %s/copy", t.dir, dir);
 	embed_free(&t);
-	shell("rm -rf %s && mv %s/copy %s", t.dir, dir, t.dir);
+	file_shell("rm -rf %s && mv %s/copy %s", t.dir, dir, t.dir);
 	golden_say(layout, "embed\n");
 	layout_dir(layout, t.dir);
 	golden_end(&g);
@@ -318,7 +303,7 @@ check_layout(const char *version, const char *dir)
 	char *then;
 
 	snprintf(path, sizeof(path), GOLDEN_DIR "/%s.layout", version);
-	then = (char *) read_file(path, &bytes);
+	then = (char *) file_read_all(path, &bytes);
 	then[bytes] = '\0';
 	if (strcmp(now, then) != 0)
 	{
@@ -326,8 +311,8 @@ check_layout(const char *version, const char *dir)
 		write_text(path, now);
 		fprintf(stderr, "What is written now differs from version %s:\n",
 				version);
-		shell("diff " GOLDEN_DIR "/%s.layout %s | head -n 40 >&2", version,
-			  path);
+		file_shell("diff " GOLDEN_DIR "/%s.layout %s | head -n 40 >&2", version,
+				   path);
 		fprintf(stderr,
 				"Does the version of each changed format stand among the lines "
 				"above?  If not, raise it.\nThen add the archive of a new "
@@ -356,7 +341,7 @@ static void
 patch_block(const char *path, uint64_t id)
 {
 	size_t bytes;
-	uint8_t *p = read_file(path, &bytes);
+	uint8_t *p = file_read_all(path, &bytes);
 	Bytes b = {p + 8, p + bytes};
 	uint64_t stored, hash;
 	FILE *f;
@@ -406,7 +391,7 @@ refuse_file(const char *dir, const char *file, long off, uint8_t byte)
 {
 	char path[200];
 
-	shell("rm -rf future && mkdir future && cp -r %s/host future", dir);
+	file_shell("rm -rf future && mkdir future && cp -r %s/host future", dir);
 	snprintf(path, sizeof(path), "future/host/%s", file);
 	if (byte == 0)
 		patch_block(path, strtoull(file + 4, NULL, 10));
@@ -466,9 +451,9 @@ refuse_segment(const char *dir)
 	FlowEnv *env;
 	FlowDb *db;
 
-	shell("rm -rf future && mkdir future && cp -r %s/embed future", dir);
-	shell("for f in future/embed/WAL/*.wal; do printf '\\2' | "
-		  "dd of=$f bs=1 seek=8 conv=notrunc status=none; done");
+	file_shell("rm -rf future && mkdir future && cp -r %s/embed future", dir);
+	file_shell("for f in future/embed/WAL/*.wal; do printf '\\2' | "
+			   "dd of=$f bs=1 seek=8 conv=notrunc status=none; done");
 	CHECK_OK(flow_env_posix_create(GOLDEN_REGION, &env));
 	CHECK_STATUS(flow_open(env, "future/embed", &opts, &db), FLOW_MISMATCH);
 	flow_env_posix_free(env);
@@ -488,7 +473,7 @@ check_future(const char *dir)
 	refuse_file(dir, sst, 20, 0);
 	refuse_records(dir);
 	refuse_segment(dir);
-	shell("rm -rf future");
+	file_shell("rm -rf future");
 	check_passed("later versions");
 }
 
@@ -501,12 +486,12 @@ check_version(const char *version)
 	char what[300];
 
 	CHECK(mkdtemp(dir) != NULL);
-	shell("tar -xzf " GOLDEN_DIR "/%s.tar.gz -C %s", version, dir);
+	file_shell("tar -xzf " GOLDEN_DIR "/%s.tar.gz -C %s", version, dir);
 	check_future(dir);
 	golden_end_transactions();
 	open_host(dir);
 	open_embed(dir);
-	shell("rm -rf %s", dir);
+	file_shell("rm -rf %s", dir);
 	snprintf(what, sizeof(what), "version %s", version);
 	check_passed(what);
 }
@@ -545,7 +530,7 @@ main(int argc, char **argv)
 	}
 	CHECK(mkdtemp(dir) != NULL);
 	check_layout(names[n - 1]->d_name, dir);
-	shell("rm -rf %s", dir);
+	file_shell("rm -rf %s", dir);
 	for (int i = 0; i < n; i++)
 		free(names[i]);
 	free(names);

@@ -281,21 +281,6 @@ layout_log(GoldenText *text, const TestRecord *log, size_t n)
 
 /* ---------------------------------------------------------------- directory */
 
-static inline uint8_t *
-read_file(const char *path, size_t *bytesp)
-{
-	FILE *f = fopen(path, "rb");
-	uint8_t *p;
-
-	CHECK(f != NULL && fseek(f, 0, SEEK_END) == 0);
-	*bytesp = (size_t) ftell(f);
-	rewind(f);
-	p = malloc(*bytesp + 1);
-	CHECK(p != NULL && fread(p, 1, *bytesp, f) == *bytesp);
-	fclose(f);
-	return p;
-}
-
 static inline void
 layout_file(GoldenText *text, const char *dir, const char *name)
 {
@@ -305,7 +290,7 @@ layout_file(GoldenText *text, const char *dir, const char *name)
 	uint8_t *p;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	p = read_file(path, &bytes);
+	p = file_read_all(path, &bytes);
 	golden_say(text, " file %s\n", name);
 	if (strncmp(base, "MANIFEST-", 9) == 0)
 		layout_manifest(text, (Bytes){p, p + bytes});

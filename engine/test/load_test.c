@@ -14,31 +14,6 @@
 #define REGION_BYTES ((size_t) 8 << 20)
 #define MEMTABLE_BYTES ((size_t) 1 << 20)
 
-/* Run a shell command with the database's directory for each %s. */
-static void
-shell(const TestDb *t, const char *fmt)
-{
-	char command[1024];
-
-	snprintf(command, sizeof(command), fmt, t->dir, t->dir, t->dir, t->dir);
-	CHECK(system(command) == 0);
-}
-
-static FlowStatus
-try_load(TestDb *t, uint64_t log_start, bool will_redo)
-{
-	FlowOptions opts = t->opts;
-	FlowDbShared *sh;
-	FlowStatus st;
-
-	opts.log_start = log_start;
-	opts.will_redo = will_redo;
-	st = flow_load(t->env, t->dir, &opts, &sh);
-	if (st == FLOW_OK)
-		flow_unload(t->env, sh);
-	return st;
-}
-
 static int rewrites;
 
 static FlowStatus
@@ -98,19 +73,19 @@ test_orphan_trash(void)
 
 	/* trash is no evidence, not even when the manifest says it is gone: a
 	 * backup may have copied it before */
-	shell(&t, "cp -r %s %s.copy");
+	test_shell(&t, "cp -r %s %s.copy");
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
 	put_flush(&t, s, "c", "3"); /* tells that it is gone */
 	test_forget_log(&t);
 	CHECK(count_trash(&t) == 0 && access(path, F_OK) != 0);
 	test_unload(&t);
-	shell(&t, "cp %s.copy/SST/* %s/SST");
+	test_shell(&t, "cp %s.copy/SST/* %s/SST");
 	CHECK(access(path, F_OK) == 0);
-	CHECK_OK(try_load(&t, UINT64_MAX, false));
+	CHECK_OK(test_try_load(&t, UINT64_MAX, false));
 	CHECK(access(path, F_OK) != 0);
-	shell(&t, "rm -rf %s && mv %s.copy %s");
+	test_shell(&t, "rm -rf %s && mv %s.copy %s");
 	CHECK(access(path, F_OK) == 0);
-	CHECK_OK(try_load(&t, UINT64_MAX, false));
+	CHECK_OK(test_try_load(&t, UINT64_MAX, false));
 	CHECK(access(path, F_OK) != 0);
 	test_load(&t);
 	CHECK_TEXT(test_all(&t, s), "a@1=1 b@1=2 ");
@@ -147,7 +122,7 @@ test_orphan_merge(void)
 	put_flush(&t, s, "a", "1");
 	put_flush(&t, s, "b", "2");
 	test_forget_log(&t);
-	shell(&t, "cp -r %s/INDEX %s.before");
+	test_shell(&t, "cp -r %s/INDEX %s.before");
 	exchange_backup = true;
 	CHECK_OK(exchange_some(&t, 0, 2));
 	exchange_backup = false;
@@ -155,8 +130,8 @@ test_orphan_merge(void)
 	path_of(&t, id, path);
 	CHECK(file_is_merged(&t, id, s));
 	test_unload(&t);
-	shell(&t, "rm -rf %s/INDEX && mv %s.before %s/INDEX");
-	CHECK_OK(try_load(&t, UINT64_MAX, false));
+	test_shell(&t, "rm -rf %s/INDEX && mv %s.before %s/INDEX");
+	CHECK_OK(test_try_load(&t, UINT64_MAX, false));
 	CHECK(access(path, F_OK) != 0);
 	test_load(&t);
 	CHECK(t.sh->version->nssts == 2);
@@ -246,7 +221,7 @@ test_rules(void)
 	open_lacking(&l);
 	lose(&l, 3);
 	path_of(&l.t, l.id[3], path);
-	CHECK_STATUS(try_load(&l.t, l.start, false), FLOW_CORRUPT);
+	CHECK_STATUS(test_try_load(&l.t, l.start, false), FLOW_CORRUPT);
 	CHECK(strstr(flow_last_error()->message, path) != NULL);
 	CHECK(count_files(&l.t) == 3); /* nothing was removed */
 	CHECK(load_older(&l.t) && l.t.sh->version->nssts == 3);
@@ -267,7 +242,7 @@ test_rules(void)
 	open_lacking(&l);
 	lose(&l, 2);
 	path_of(&l.t, l.id[2], path);
-	CHECK_STATUS(try_load(&l.t, l.start + 1, true), FLOW_CORRUPT);
+	CHECK_STATUS(test_try_load(&l.t, l.start + 1, true), FLOW_CORRUPT);
 	CHECK(strstr(flow_last_error()->message, path) != NULL);
 	check_restored(&l, 2);
 
@@ -288,7 +263,7 @@ test_rules(void)
 	open_lacking(&l);
 	path_of(&l.t, l.id[3], path);
 	CHECK(truncate(path, 100) == 0);
-	CHECK_STATUS(try_load(&l.t, l.start, false), FLOW_CORRUPT);
+	CHECK_STATUS(test_try_load(&l.t, l.start, false), FLOW_CORRUPT);
 	CHECK(strstr(flow_last_error()->message, "100 bytes") != NULL);
 	check_restored(&l, 3);
 
@@ -297,9 +272,9 @@ test_rules(void)
 	lose(&l, 0);
 	lose(&l, 3);
 	path_of(&l.t, l.id[3], path);
-	CHECK_STATUS(try_load(&l.t, l.start, true), FLOW_CORRUPT);
+	CHECK_STATUS(test_try_load(&l.t, l.start, true), FLOW_CORRUPT);
 	CHECK(strstr(flow_last_error()->message, path) != NULL);
-	shell(&l.t, "rm -rf %s");
+	test_shell(&l.t, "rm -rf %s");
 	CHECK_OK(flow_create(l.t.env, l.t.dir));
 	test_forget_log(&l.t);
 	test_load(&l.t);
@@ -321,7 +296,7 @@ test_snapshot_ahead(void)
 	put_flush(t, l.store, "c", "3");
 	test_unload(t);
 	lose(&l, 2);
-	CHECK_STATUS(try_load(t, l.start + 1, true), FLOW_CORRUPT);
+	CHECK_STATUS(test_try_load(t, l.start + 1, true), FLOW_CORRUPT);
 	CHECK(load_older(t) && t->sh->version->nssts == 2);
 	CHECK(atomic_load(&t->sh->flushed_pos) <= l.start);
 	test_unload(t);
@@ -561,7 +536,7 @@ test_choice(CheckRandom *r)
 		   kinds[1], kinds[2], kinds[3]);
 	for (int i = 0; i < 4; i++)
 		CHECK(kinds[i] > 20);
-	shell(&t, "rm -rf %s");
+	test_shell(&t, "rm -rf %s");
 	CHECK_OK(flow_create(t.env, t.dir));
 	test_load(&t);
 	test_close(&t);
@@ -595,12 +570,12 @@ test_hostile(CheckRandom *r)
 											 : check_random(r));
 		CHECK_OK(flowi_manifest_rewrite(t.env, t.dir, edit, &pos));
 		flowi_edit_free(edit);
-		st = try_load(&t, 0, true);
+		st = test_try_load(&t, 0, true);
 		CHECK(st == FLOW_OK || st == FLOW_CORRUPT || st == FLOW_NOMEM);
 		refused += st != FLOW_OK;
 	}
 	CHECK(refused > 50);
-	shell(&t, "rm -rf %s");
+	test_shell(&t, "rm -rf %s");
 	CHECK_OK(flow_create(t.env, t.dir));
 	test_load(&t);
 	test_close(&t);
@@ -634,11 +609,11 @@ test_contradictions(void)
 		else
 			CHECK_OK(flowi_edit_trash(edit, 7));
 		CHECK_OK(flowi_manifest_rewrite(t.env, t.dir, edit, &pos));
-		CHECK_STATUS(try_load(&t, 0, true), FLOW_CORRUPT);
+		CHECK_STATUS(test_try_load(&t, 0, true), FLOW_CORRUPT);
 		CHECK(strstr(flow_last_error()->message, says[i]) != NULL);
 		flowi_edit_free(edit);
 	}
-	shell(&t, "rm -rf %s");
+	test_shell(&t, "rm -rf %s");
 	CHECK_OK(flow_create(t.env, t.dir));
 	test_load(&t);
 	test_close(&t);
@@ -682,12 +657,12 @@ copy_some(CheckRandom *r, Copy *c)
 	}
 	else if (!c->has_manifest && what == 1)
 	{
-		shell(c->t, "cp %s/INDEX/MANIFEST-* %s.copy/INDEX");
+		test_shell(c->t, "cp %s/INDEX/MANIFEST-* %s.copy/INDEX");
 		c->has_manifest = true;
 	}
 	else if (!c->has_current && what == 2)
 	{
-		shell(c->t, "cp %s/INDEX/CURRENT %s.copy/INDEX");
+		test_shell(c->t, "cp %s/INDEX/CURRENT %s.copy/INDEX");
 		c->has_current = true;
 	}
 	else if (c->n > 0 && what == 3)
@@ -742,7 +717,7 @@ restore(TestDb *t, uint32_t store, uint64_t start, int *prefixes)
 
 	strcpy(want, test_all(t, store));
 	test_unload(t);
-	shell(t, "rm -rf %s && mv %s.copy %s");
+	test_shell(t, "rm -rf %s && mv %s.copy %s");
 	t->opts.will_redo = true;
 	t->opts.log_start = start;
 	*prefixes += load_older(t);
@@ -784,7 +759,7 @@ test_backups(CheckRandom *r)
 		exchange_backup = true;
 		start = t.env->log_bound(t.env) + check_below(r, 2);
 		flow_env_posix_set_log_pos(t.env, start + check_below(r, 2) * 500);
-		shell(&t, "mkdir -p %s.copy/SST %s.copy/INDEX");
+		test_shell(&t, "mkdir -p %s.copy/SST %s.copy/INDEX");
 		do
 			for (uint64_t n = check_below(r, 6); n > 0; n--)
 				work(r, &t, s);

@@ -16,6 +16,7 @@
 #include "../edit.h"
 #include "../env_posix.h"
 #include "check.h"
+#include "testfile.h"
 
 static FlowEnv *env;
 static char dir[] = "/tmp/manifest_test.XXXXXX";
@@ -425,40 +426,12 @@ index_path(char *path, size_t size, const char *name)
 }
 
 static void
-write_all(const char *path, const uint8_t *p, size_t n)
-{
-	int fd = open(path, O_WRONLY | O_CREAT, 0600);
-	struct stat sb;
-
-	CHECK(fd >= 0 && pwrite(fd, p, n, 0) == (ssize_t) n);
-	CHECK(fstat(fd, &sb) == 0);
-	if ((size_t) sb.st_size != n)
-		CHECK(ftruncate(fd, (off_t) n) == 0);
-	CHECK(close(fd) == 0);
-}
-
-static void
 cut_to(uint64_t number, uint64_t len)
 {
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/INDEX/MANIFEST-%08" PRIu64, dir, number);
 	CHECK(truncate(path, (off_t) len) == 0);
-}
-
-static uint8_t *
-read_all(const char *path, size_t *np)
-{
-	int fd = open(path, O_RDONLY);
-	struct stat sb;
-	uint8_t *p;
-
-	CHECK(fd >= 0 && fstat(fd, &sb) == 0);
-	*np = (size_t) sb.st_size;
-	p = malloc(*np + 1);
-	CHECK(p != NULL && read(fd, p, *np) == (ssize_t) *np);
-	close(fd);
-	return p;
 }
 
 static FlowStatus
@@ -564,7 +537,7 @@ test_damage(CheckRandom *r)
 	}
 	snprintf(name, sizeof(name), "MANIFEST-%08" PRIu64, pos.number);
 	index_path(path, sizeof(path), name);
-	file = read_all(path, &size);
+	file = file_read_all(path, &size);
 	CHECK(size == pos.offset);
 	for (size_t i = 0; i < size; i++)
 	{
@@ -573,7 +546,7 @@ test_damage(CheckRandom *r)
 		for (int bit = 0; bit < 9; bit++)
 		{
 			file[i] = bit < 8 ? (uint8_t) (good ^ 1 << bit) : (uint8_t) ~good;
-			write_all(path, file, size);
+			file_write_all(path, file, size);
 			if (i < ends[nends - 2].offset)
 				check_damaged(path);
 			else
@@ -585,7 +558,7 @@ test_damage(CheckRandom *r)
 	{
 		int last = nends - 1;
 
-		write_all(path, file, len);
+		file_write_all(path, file, len);
 		while (last >= 0 && ends[last].offset > len)
 			last--;
 		if (last < 0)
@@ -602,7 +575,7 @@ test_damage(CheckRandom *r)
 
 		for (size_t k = 0; i > 0 && k < sizeof(tail); k++)
 			tail[k] = (uint8_t) check_random(r);
-		write_all(path, file, size);
+		file_write_all(path, file, size);
 		{
 			int fd = open(path, O_WRONLY | O_APPEND);
 
@@ -624,7 +597,7 @@ test_damage(CheckRandom *r)
 		CHECK(memcmp(&pos, &before, sizeof(pos)) == 0);
 		flowi_edit_free(edit);
 	}
-	write_all(path, file, size);
+	file_write_all(path, file, size);
 	check_passed("manifest: missing");
 
 	for (int i = 0; i < nends; i++)
@@ -643,23 +616,23 @@ test_current(void)
 	FlowManifestPos pos;
 
 	index_path(path, sizeof(path), "CURRENT");
-	file = read_all(path, &size);
+	file = file_read_all(path, &size);
 	for (size_t i = 0; i < size; i++)
 		for (int bit = 0; bit < 8; bit++)
 		{
 			file[i] ^= (uint8_t) (1 << bit);
-			write_all(path, file, size);
+			file_write_all(path, file, size);
 			check_damaged(path);
 			file[i] ^= (uint8_t) (1 << bit);
 		}
 	for (size_t len = 0; len < size; len++)
 	{
-		write_all(path, file, len);
+		file_write_all(path, file, len);
 		check_damaged(path);
 	}
-	write_all(path, file, size + 1); /* read_all has room */
+	file_write_all(path, file, size + 1); /* file_read_all has room */
 	check_damaged(path);
-	write_all(path, file, size);
+	file_write_all(path, file, size);
 	CHECK_OK(replay(&got, &pos));
 	free(got.text);
 	free(file);

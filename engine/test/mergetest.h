@@ -7,8 +7,6 @@
 #ifndef FLOW_TEST_MERGETEST_H
 #define FLOW_TEST_MERGETEST_H
 
-#include <dirent.h>
-
 #include "lyingdisk.h"
 
 #include "../choose.h"
@@ -129,17 +127,7 @@ step(FlowDb *db)
 static inline int
 count_orphans(const TestDb *t)
 {
-	char path[FLOW_PATH_BYTES];
-	DIR *dir;
-	int files = 0;
-
-	flowi_version_sst_dir(t->dir, path);
-	dir = opendir(path);
-	CHECK(dir != NULL);
-	while (readdir(dir) != NULL)
-		files++;
-	closedir(dir);
-	return files - 2 - (int) t->sh->version->nssts;
+	return (int) test_count_files(t, "SST") - (int) t->sh->version->nssts;
 }
 
 static inline void

@@ -707,12 +707,9 @@ start_over(void)
 	end_long_scan();
 	if (t.env && file_log)
 	{
-		char command[128];
-
 		CHECK_OK(close_free(t.db));
 		flow_env_posix_free(t.env);
-		snprintf(command, sizeof(command), "rm -rf ./%s", t.dir);
-		CHECK(system(command) == 0);
+		file_shell("rm -rf ./%s", t.dir);
 	}
 	else if (t.env)
 	{

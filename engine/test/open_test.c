@@ -25,18 +25,6 @@
 
 static CheckRandom random_state;
 
-static void
-shell(const char *fmt, ...)
-{
-	char command[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(command, sizeof(command), fmt, ap);
-	va_end(ap);
-	CHECK(system(command) == 0);
-}
-
 static FlowEnv *
 new_env(void)
 {
@@ -59,7 +47,7 @@ start(TestDb *t, const char *dir)
 	t->opts.memtable_bytes = 1 << 20;
 	t->opts.create_missing = true;
 	strcpy(t->dir, dir);
-	shell("rm -rf ./%s", dir);
+	file_shell("rm -rf ./%s", dir);
 	CHECK_OK(flow_open(t->env, t->dir, &t->opts, &t->db));
 	CHECK_OK(flow_store_define(t->db, "s", "blob", 4, &id));
 	CHECK(id == 1);
@@ -81,7 +69,7 @@ stop(TestDb *t)
 	flow_free(t->db);
 	check_region_empty(t->env);
 	flow_env_posix_free(t->env);
-	shell("rm -rf ./%s", t->dir);
+	file_shell("rm -rf ./%s", t->dir);
 }
 
 /* The process dies: c is what the next one finds. */
@@ -98,7 +86,7 @@ open_copy(TestDb *c, const TestDb *t)
 static void
 crash(TestDb *c, const TestDb *t)
 {
-	shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t->dir, COPY);
+	file_shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t->dir, COPY);
 	open_copy(c, t);
 }
 
@@ -172,7 +160,7 @@ test_rules(void)
 	int status;
 	pid_t child;
 
-	shell("rm -rf tmp_rules");
+	file_shell("rm -rf tmp_rules");
 	CHECK_STATUS(flow_open(env, "tmp_rules", &o, &db), FLOW_NOTFOUND);
 	CHECK(strstr(flow_last_error()->message, "does not exist"));
 	CHECK(access("tmp_rules", F_OK) != 0);
@@ -195,7 +183,7 @@ test_rules(void)
 	CHECK(waitpid(child, &status, 0) == child && status == 0);
 	/* an environment has one database open */
 	CHECK_STATUS(flow_open(env, "tmp_rules2", &o, &db2), FLOW_BUSY);
-	shell("rm -rf tmp_rules2");
+	file_shell("rm -rf tmp_rules2");
 
 	CHECK_OK(flow_close(db));
 	CHECK_OK(flow_open(other, "tmp_rules", &o, &db2));
@@ -210,15 +198,15 @@ test_rules(void)
 	flow_free(NULL);
 
 	/* remains of a database are not taken for an empty directory */
-	shell("mkdir -p tmp_rules/SST && rm tmp_rules/INDEX/CURRENT && "
-		  "touch tmp_rules/SST/0000000000000001.sst");
+	file_shell("mkdir -p tmp_rules/SST && rm tmp_rules/INDEX/CURRENT && "
+			   "touch tmp_rules/SST/0000000000000001.sst");
 	o.create_missing = true;
 	CHECK_STATUS(flow_open(env, "tmp_rules", &o, &db), FLOW_CORRUPT);
 	CHECK(access("tmp_rules/SST/0000000000000001.sst", F_OK) == 0);
 	check_region_empty(env);
 	flow_env_posix_free(env);
 	flow_env_posix_free(other);
-	shell("rm -rf tmp_rules");
+	file_shell("rm -rf tmp_rules");
 	check_passed("open and its lock");
 }
 
@@ -255,7 +243,7 @@ test_closed(void)
 	check_region_empty(t.env);
 
 	/* nothing of the log was needed */
-	shell("rm -rf tmp_close/WAL");
+	file_shell("rm -rf tmp_close/WAL");
 	CHECK_OK(flow_open(t.env, t.dir, &t.opts, &t.db));
 	CHECK(count_batches(t.db) == 21);
 	CHECK_OK(put_batch(t.db, 21, FLOW_SYNC_DEFAULT));
@@ -293,7 +281,7 @@ test_merge_at_close(void)
 	CHECK_OK(flow_close(next.db));
 	flow_detach(merger);
 	flow_free(next.db);
-	shell("rm -rf %s/WAL", t.dir); /* it is not needed */
+	file_shell("rm -rf %s/WAL", t.dir); /* it is not needed */
 	CHECK_OK(flow_open(next.env, t.dir, &next.opts, &next.db));
 	CHECK(count_batches(next.db) == 300);
 	flow_free(next.db);
@@ -323,7 +311,7 @@ test_failing_open(void)
 		{
 			TestDb c = {.env = new_env(), .opts = t.opts, .dir = COPY};
 
-			shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
+			file_shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
 			flow_env_posix_fail(c.env, ops[o], nth, 1, EIO);
 			st = flow_open(c.env, c.dir, &c.opts, &c.db);
 			flow_env_posix_fail(c.env, ops[o], 1, 0, 0);
@@ -370,14 +358,14 @@ test_recovery(void)
 	CHECK(id == 1 && blob_bytes == 4 && memcmp(blob, "blob", 4) == 0);
 	c.env->free(c.env, blob);
 	test_put(&c, 1, "k", 1, "v2");
-	shell("mv ./%s ./%s.1", COPY, COPY);
+	file_shell("mv ./%s ./%s.1", COPY, COPY);
 	strcpy(c.dir, COPY ".1");
 	crash(&d, &c);
 	CHECK_TEXT(test_get(&d, &spec, "k", 1), "v2");
 	/* and when some of it was flushed */
 	CHECK_OK(flow_flush(d.db, NULL));
 	test_put(&d, 1, "k", 1, "v3");
-	shell("mv ./%s ./%s.2", COPY, COPY);
+	file_shell("mv ./%s ./%s.2", COPY, COPY);
 	strcpy(d.dir, COPY ".2");
 	stop(&c);
 	crash(&c, &d);
@@ -415,7 +403,7 @@ test_torn(void)
 		uint32_t n;
 		FlowStatus st;
 
-		shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
+		file_shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
 		CHECK(truncate(COPY "/WAL/0000000000000000.wal", at) == 0);
 		c = (TestDb){.env = new_env(), .opts = t.opts, .dir = COPY};
 		st = flow_open(c.env, c.dir, &c.opts, &c.db);
@@ -425,7 +413,7 @@ test_torn(void)
 		n = count_batches(c.db);
 		CHECK(n <= 8);
 		CHECK_OK(put_batch(c.db, n, FLOW_SYNC_DEFAULT));
-		shell("rm -rf ./%s.1 && mv ./%s ./%s.1", COPY, COPY, COPY);
+		file_shell("rm -rf ./%s.1 && mv ./%s ./%s.1", COPY, COPY, COPY);
 		strcpy(c.dir, COPY ".1");
 		{
 			TestDb d;
@@ -488,7 +476,7 @@ test_power(FlowSyncMode mode)
 	flow_free(t.db);
 	disk_end(&t);
 	flow_env_posix_free(t.env);
-	shell("rm -rf ./%s", t.dir);
+	file_shell("rm -rf ./%s", t.dir);
 	check_passed(mode == FLOW_SYNC_ALWAYS ? "power, always"
 										  : "power, by interval");
 }
@@ -860,7 +848,7 @@ test_no_buffers(void)
 
 	start(&t, "tmp_no_buffers");
 	CHECK_OK(put_batch(t.db, 0, FLOW_SYNC_DEFAULT));
-	shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
+	file_shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
 	c.env = new_env();
 	c.opts = t.opts;
 	while ((chunk[n] = flowi_region_chunks_alloc(c.env, 1)) != NULL)
@@ -1017,7 +1005,7 @@ run_salvage(const char *arg, const char *dir)
 static void
 check_output(const char *text)
 {
-	shell("grep -q -- '%s' tmp_salvage.out", text);
+	file_shell("grep -q -- '%s' tmp_salvage.out", text);
 }
 
 static void
@@ -1035,7 +1023,7 @@ test_salvage(void)
 	CHECK(run_salvage("--frob", t.dir) == 2);
 	for (int cut = 0; cut < 2; cut++)
 	{
-		shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
+		file_shell("rm -rf ./%s && cp -a ./%s ./%s", COPY, t.dir, COPY);
 		CHECK(run_salvage("", COPY) == 0);
 		check_output("records: 41");
 		fd = open(COPY "/WAL/0000000000000000.wal", O_RDWR);
@@ -1067,7 +1055,7 @@ test_salvage(void)
 		stop(&c);
 		(void) env;
 	}
-	shell("rm -f tmp_salvage.out");
+	file_shell("rm -f tmp_salvage.out");
 	stop(&t);
 	check_passed("salvage");
 }

@@ -117,19 +117,27 @@ least_times(void)
 	return least;
 }
 
+/* MANY transactions in four files. */
+static void
+open_quarters(TestDb *t)
+{
+	uint32_t s;
+
+	open_many(t, &s);
+	for (uint64_t i = 0; i < 4; i++)
+	{
+		put_many(t, s, 1 + i * (MANY / 4), MANY / 4);
+		CHECK_OK(flow_flush(t->db, NULL));
+	}
+}
+
 /* Only so many in vain in a step, but all in turn. */
 static void
 test_turns(void)
 {
 	TestDb t;
-	uint32_t s;
 
-	open_many(&t, &s);
-	for (uint64_t i = 0; i < 4; i++)
-	{
-		put_many(&t, s, 1 + i * (MANY / 4), MANY / 4);
-		CHECK_OK(flow_flush(t.db, NULL));
-	}
+	open_quarters(&t);
 	CHECK(t.sh->version->nssts == 4);
 	memset(times, 0, sizeof(times));
 	questions();
@@ -167,14 +175,8 @@ static void
 test_turns_and_exchange(void)
 {
 	TestDb t;
-	uint32_t s;
 
-	open_many(&t, &s);
-	for (uint64_t i = 0; i < 4; i++)
-	{
-		put_many(&t, s, 1 + i * (MANY / 4), MANY / 4);
-		CHECK_OK(flow_flush(t.db, NULL));
-	}
+	open_quarters(&t);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
 	CHECK_STATUS(flow_resolve_step(t.db), FLOW_END);
 	CHECK(t.sh->resolve_at.sst_id == t.sh->version->sst[2]->info.id);

@@ -3,11 +3,9 @@
  *	  SSTables: damage, hostile bytes, operations that fail.
  *-------------------------------------------------------------------------
  */
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include "../sst_reader.h"
 #include "ssts.h"
+#include "testfile.h"
 
 static uint8_t *
 read_all(size_t *np)
@@ -24,19 +22,11 @@ read_all(size_t *np)
 	return p;
 }
 
-/* Without O_TRUNC, after which some file systems flush at close.  What the
- * cache has of the file is of another content now. */
+/* What the cache has of the file is of another content now. */
 static void
 write_all(const uint8_t *p, size_t n)
 {
-	int fd = open(path, O_WRONLY | O_CREAT, 0600);
-	struct stat sb;
-
-	CHECK(fd >= 0 && pwrite(fd, p, n, 0) == (ssize_t) n);
-	CHECK(fstat(fd, &sb) == 0);
-	if ((size_t) sb.st_size != n)
-		CHECK(ftruncate(fd, (off_t) n) == 0);
-	CHECK(close(fd) == 0);
+	file_write_all(path, p, n);
 	flowi_cache_forget(env, SPACE, ID);
 }
 

@@ -5,6 +5,7 @@
  *-------------------------------------------------------------------------
  */
 #include "check.h"
+#include "testfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,20 +134,11 @@ run_unsynced(void (*test)(void))
 	*env = real;
 }
 
-static void
-shell(const char *command)
-{
-	CHECK(system(command) == 0);
-}
-
 /* rm -rf a copy, cp -a the log; cheap enough for small logs. */
 static void
 empty_dir(void)
 {
-	char command[256];
-
-	snprintf(command, sizeof(command), "rm -rf ./%s/*", dir);
-	shell(command);
+	file_shell("rm -rf ./%s/*", dir);
 }
 
 static void
@@ -952,7 +944,6 @@ test_repair(void)
 	{
 		uint32_t before;
 		FlowWal *wal;
-		char command[128];
 
 		restore_log();
 		/* a frame, a header, a segment; two frames */
@@ -988,8 +979,7 @@ test_repair(void)
 			CHECK(seen.n == before);
 			check_goes_on(wal, seen.n);
 		}
-		snprintf(command, sizeof(command), "rm -rf ./%s/*", keep);
-		shell(command);
+		file_shell("rm -rf ./%s/*", keep);
 		CHECK(rmdir(keep) == 0 || errno == ENOENT);
 		restore_log();
 		scan();
