@@ -14,6 +14,7 @@
 #include "row.h"
 #include "sst.h"
 
+#define FLOW_SCAN_POLL_VERSIONS 256		   /* between two interrupt polls */
 #define FLOW_FILL_BYTES ((size_t) 2 << 20) /* of rows that end a fill */
 
 typedef enum FlowSourceKind
