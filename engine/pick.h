@@ -37,4 +37,18 @@ extern void flowi_pick(const FlowMergePolicy *policy, int64_t now_us,
 extern void flowi_pick_manual(uint32_t threshold, FlowPickFile *files,
 							  uint32_t n, FlowPick *pick);
 
+/*
+ * pick.c and pick_leveled.c, of each other:
+ *
+ * flowi_pick_leveled
+ *		What FLOW_POLICY_LCS would merge next.
+ * flowi_pick_sort
+ *		Bring files into an order; flowi_pick_by_id: the oldest first.
+ */
+extern void flowi_pick_leveled(const FlowMergePolicy *p, FlowPickFile *files,
+							   uint32_t n, FlowPick *pick);
+extern void flowi_pick_sort(FlowPickFile *files, uint32_t n,
+							int (*cmp)(const void *, const void *));
+extern int flowi_pick_by_id(const void *pa, const void *pb);
+
 #endif /* FLOW_PICK_H */
