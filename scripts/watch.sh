@@ -7,8 +7,8 @@
 # so, under its name: pg_ctl restart starts what the server says it is.  Reports go to directory FLOWDB_REPORTS, one for each test; any report
 # that is ours fails the test.
 #
-# Neither sees an overflow inside a palloc'ed block or inside shared memory:
-# the engine's own tests run on malloc'ed memory for that.
+# Neither sees an overflow inside a palloc'ed block or inside shared memory.
+# The engine's private memory is malloc'ed for that, as in its own tests.
 
 watch=        # "sanitize", "valgrind", or nothing
 slower=1      # so many times longer everything may take
@@ -24,11 +24,11 @@ choose_watch()
         10)
             watch=sanitize slower=4 watched_groups="engine regress isolation tap"
             # Not -Werror: watched code makes gcc suspect what is fine.
-            build_args=("COPT=-O1 -g -U_FORTIFY_SOURCE $sanitize_flags")
+            build_args=("COPT=-O1 -g -U_FORTIFY_SOURCE -DFLOWDB_MALLOC $sanitize_flags")
             ;;
         01)
             watch=valgrind slower=20 watched_groups="regress isolation tap"
-            build_args=("COPT=-O1 -g")
+            build_args=("COPT=-O1 -g -DFLOWDB_MALLOC")
             ;;
         *) die "SANITIZE=1 or VALGRIND=1, not both" ;;
     esac
