@@ -32,6 +32,7 @@ flowi_buf_reserve(FlowBuf *b, size_t extra)
 	size_t cap;
 	uint8_t *data;
 
+	FLOW_ASSERT(b->len <= b->cap);
 	if (extra <= b->cap - b->len)
 		return FLOW_OK;
 	if (need < extra || need > SIZE_MAX / 2)

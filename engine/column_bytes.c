@@ -162,10 +162,10 @@ write_dictionary(FlowColumnWriter *w, const FlowColumn *col,
 		int64_t *end;
 		int64_t at = 0;
 
-		/* behind the rows that are still to be read */
-		ends->len = FLOW_ALIGN8(d->n * sizeof(*d->rows));
-		FLOW_TRY(flowi_buf_reserve(ends, d->n * sizeof(*end)));
-		end = (int64_t *) (ends->data + ends->len);
+		/* behind the rows that are still to be read; 8: to align it */
+		ends->len = d->n * sizeof(*d->rows);
+		FLOW_TRY(flowi_buf_reserve(ends, 8 + d->n * sizeof(*end)));
+		end = (int64_t *) (ends->data + FLOW_ALIGN8(ends->len));
 		for (uint32_t i = 0; i < d->n; i++)
 			end[i] = at += v->bytes[((uint32_t *) ends->data)[i]];
 		FLOW_TRY(put_ends(w, end, d->n, out));

@@ -5,6 +5,14 @@
  */
 #include "columnio.h"
 
+/* With no more memory than what it writes next takes. */
+static void
+fresh_writer(void)
+{
+	flowi_column_writer_free(&writer);
+	flowi_column_writer_init(&writer, env, &codec, FLOW_COMPRESS_NONE, 1);
+}
+
 static void
 test_round_trips(CheckRandom *r)
 {
@@ -15,6 +23,8 @@ test_round_trips(CheckRandom *r)
 			for (size_t kind = 0; kind < NKINDS; kind++)
 				for (int again = 0; again < 3; again++)
 				{
+					if (again == 0)
+						fresh_writer();
 					writer.how = (FlowCompression) check_below(r, 3);
 					column_make(&c, &kinds[kind], (Shape) shape, (Nulls) nulls,
 								some_rows(r), r);
@@ -270,6 +280,45 @@ test_byte_encodings(CheckRandom *r)
 	check_passed("encodings of bytes");
 }
 
+/* n values of 20 and some bytes, each of the entries as often as others. */
+static void
+make_entries(Column *c, uint32_t entries, uint32_t n)
+{
+	*c = (Column){.col = text, .n = n, .heap = malloc((size_t) n * 40)};
+	CHECK(c->heap != NULL);
+	vector_alloc(&c->v, n);
+	for (uint32_t i = 0; i < n; i++)
+	{
+		uint32_t entry = i % entries;
+		uint32_t len = 20 + entry % 10;
+		uint8_t *p = c->heap + (size_t) i * 40;
+
+		c->v.ptr[i] = p;
+		c->v.bytes[i] = len + 2;
+		*p++ = 0;
+		p = flowi_put_varint(p, len);
+		memset(p, 'x', len);
+		flowi_put32(p, entry);
+	}
+}
+
+/* As many entries as there may be, or one less: memory is just enough. */
+static void
+test_full_dictionaries(CheckRandom *r)
+{
+	for (uint32_t entries = 4; entries < 300; entries++)
+		for (uint32_t more = 0; more < 8; more++)
+		{
+			Column c;
+
+			fresh_writer();
+			make_entries(&c, entries, entries * 4 + more);
+			(void) check_encoding(&c, FLOW_CHUNK_DICTIONARY, -1, r);
+			column_free(&c);
+		}
+	check_passed("full dictionaries");
+}
+
 /* Values that are longer than what is compressed at a time. */
 static void
 test_long_values(CheckRandom *r)
@@ -362,6 +411,7 @@ main(int argc, char **argv)
 	test_frames(&r);
 	test_float_encodings(&r);
 	test_byte_encodings(&r);
+	test_full_dictionaries(&r);
 	test_long_values(&r);
 	test_nulls(&r);
 	test_limits(&r);
