@@ -15,6 +15,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use FlowdbOracleEdges;
 use FlowdbOraclePredicates;
 use FlowdbOracleTables;
 use FlowdbOracleTypes;
@@ -332,6 +333,7 @@ sub newest_buckets
     my @keys = chance(0.4) ? key_groups($table) : ();
     my $where = filter($table);
     $where .= ($where ? ' AND ' : ' WHERE ') . near($table);
+    $where .= ' AND ' . edge_bounds($table) if $table->{edges} && chance(0.3);
     my $sql = grouped_query($table, 1, $where, $bucket, @keys);
     my $down = chance(0.6) ? ' DESC' . pick('', '', ' NULLS LAST') : '';
 

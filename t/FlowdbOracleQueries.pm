@@ -10,6 +10,7 @@ use warnings;
 
 use Exporter 'import';
 use FlowdbOracleAggregates;
+use FlowdbOracleEdges;
 use FlowdbOraclePredicates;
 use FlowdbOracleTables;
 use FlowdbOracleTypes;
@@ -309,6 +310,7 @@ my %one = (
     summed => [ 10, \&summed ], extent => [ 4, \&extent ],
     'by groups' => [ 6, \&by_groups ], 'by buckets' => [ 10, \&by_buckets ],
     'newest buckets' => [ 8, \&newest_buckets ], 'of groups' => [ 4, \&of_groups ],
+    'edge rows' => [ 14, \&edge_rows ], 'edge sums' => [ 8, \&edge_sums ],
 );
 
 # simple_query(TABLE): rows of one table, and if their order is total.
@@ -336,6 +338,7 @@ sub random_query
         return ($kind, simple_query($table)) if $kind eq 'plain';
         my $several = $kind =~ /join|lateral|scalar|with/;
         my ($sql, $ordered) = $one{$kind}[1]->($several ? @tables : $table);
+        return ('plain', simple_query($table)) unless $sql;
         return ($kind, $sql, $ordered // 0);
     }
 }

@@ -6,6 +6,7 @@ use warnings;
 
 use FlowdbOracleChanges;
 use FlowdbOracleCompare;
+use FlowdbOracleEdges;
 use FlowdbOraclePredicates;
 use FlowdbOraclePrepared;
 use FlowdbOracleQueries;
@@ -248,9 +249,28 @@ sub transaction_step
 
 # ------------------------------------------------------------------ statements
 
+# The times of rows that are there now.
+sub look_for_edges
+{
+    my ($self) = @_;
+
+    foreach my $table (@{ $self->{tables} })
+    {
+        next if $self->{step} < ($table->{look_again} // 0);
+        my $sql = edges_sql($table, $self->{step}) or next;
+        my ($answer) = $self->tell($sql);
+        last if $self->{stale};
+        $table->{look_again} = $self->{step} + 40;
+        note_edges($table, @{ $answer->{rows} }) if $answer->{state} eq '00000';
+        $self->{done}{'looked for edges'}++;
+    }
+    return;
+}
+
 sub query_step
 {
     my ($self) = @_;
+    $self->look_for_edges;
     my ($kind, $sql, $ordered) = random_query(@{ $self->{tables} });
     my @hints = hints($kind);
     my $workers = grep { /parallel/ } @hints;

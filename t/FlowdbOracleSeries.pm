@@ -96,12 +96,28 @@ sub start
 }
 sub step { return pick('10 seconds', '1 minute', '1 minute', '17 minutes', '1 hour'); }
 
+# Steps from the start: even ones, or three rows at each second one, of which
+# the first is a microsecond early and the last one late: these are on both
+# sides of the edges of buckets.
+sub steps
+{
+    my ($step, $us) = @_;
+    return "i * $step" if chance(0.6);
+    return "(i / 3) * $step + (i % 3 - 1) * $us" if chance(0.6);
+    return "i * $step + " . pick('', '-') . $us;
+}
+
+sub clock_steps { return steps("interval '" . step() . "'", "interval '1 us'"); }
+
 # Times by their number.
 my %times = (
-    int8 => sub { pick(0, 0, '1700000000000000') . ' + i * ' . pick(1, 1, 10, 60000000) . '::bigint' },
+    int8 => sub {
+        my $step = pick(1, 1, 10, 60000000);
+        pick(0, 0, '1700000000000000') . ' + ' . ($step < 10 ? "i * $step\::bigint" : steps("$step\::bigint", '1'));
+    },
     date => sub { "'2024-01-01'::date + i" },
-    timestamp => sub { "'" . start() . "'::timestamp + i * interval '" . step() . "'" },
-    timestamptz => sub { "'" . start() . "+00'::timestamptz + i * interval '" . step() . "'" });
+    timestamp => sub { "'" . start() . "'::timestamp + " . clock_steps() },
+    timestamptz => sub { "'" . start() . "+00'::timestamptz + " . clock_steps() });
 
 # Keys by their number, of types that have so many.
 my %keys = (int4 => "1000 + k", int8 => "1000 + k", text => "'host_' || k",

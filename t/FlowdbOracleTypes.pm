@@ -12,7 +12,7 @@ use Exporter 'import';
 
 our @EXPORT = qw(
   %TYPE pick chance below shuffled
-  value value_for literal quoted copy_field array_literal some_value
+  value value_for near_values literal quoted copy_field array_literal some_value
   types_of comparable
 );
 
@@ -241,11 +241,22 @@ sub comparable
 # than chance would.
 my %recent;
 
+# Times at rows that are there, and beside them.
+my %near;
+
+sub near_values
+{
+    my ($type, @raw) = @_;
+    $near{$type} = \@raw;
+    return;
+}
+
 sub value
 {
     my ($type) = @_;
     my $t = $TYPE{$type} // die "no type $type";
 
+    return pick(@{ $near{$type} }) if $near{$type} && chance(0.25);
     return pick(@{ $recent{$type} }) if $recent{$type} && chance(0.4);
     return $t->{random}->() if $t->{random} && chance(0.6);
     return pick(@{ $t->{pool} });
