@@ -64,7 +64,7 @@ if ($steps >= 10_000 && !$run->{failed})
         'commit', 'rollback', 'rollback to', 'release', 'restart',
         'maintenance', 'reader looks again', 'create view', 'create partitions',
         'log of triggers', 'procedure', 'summed', 'extent', 'by groups',
-        'by buckets', 'newest buckets', 'of groups', 'edge rows', 'edge sums',
+        'by buckets', 'newest buckets', 'of groups', 'many buckets', 'edge rows', 'edge sums',
         $run->{self} ? () : ('plan with aggregates in the engine',
             'plan with groups in the engine', 'plan with buckets in order',
             'plan with workers'));

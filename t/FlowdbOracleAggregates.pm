@@ -20,7 +20,7 @@ use FlowdbOraclePredicates;
 use FlowdbOracleTables;
 use FlowdbOracleTypes;
 
-our @EXPORT = qw(summed by_groups by_buckets newest_buckets of_groups extent);
+our @EXPORT = qw(summed by_groups by_buckets newest_buckets many_buckets of_groups extent);
 
 sub column
 {
@@ -340,6 +340,35 @@ sub newest_buckets
     return ($sql . " ORDER BY $bucket$down" . join('', map { ", $_" . pick('', ' DESC') } @keys)
           . (chance(0.7) ? ' LIMIT ' . pick(0, 1, 1, 2, 5, 5, 20, 100) : '')
           . (chance(0.15) ? ' OFFSET ' . pick(1, 3, 30) : ''), 1);
+}
+
+# Buckets of about the rows' own steps: so many that the engine, when it goes
+# by time, reads window after window, with rows at the edges of these.
+sub many_buckets
+{
+    my ($table) = @_;
+    return newest_buckets($table) unless $table->{edges};
+    my ($time) = time_of($table);
+    my $type = $time->{type};
+    my $t = column($time);
+    my $stride = pick($type eq 'date' ? ('1 day', '2 days', '7 days')
+        : ($type eq 'int8' ? ('0.000010 seconds', '0.000003 seconds') : ('0.000002 seconds', '1 day'),
+            '1 minute', '7 minutes', '1 hour', '1 hour', '5 hours'));
+    my $bucket = "flowdb_time_bucket('$stride'::interval, $t)";
+    $bucket = 'date_trunc(' . pick("'minute'", "'hour'", "'hour'", "'day'") . ", $t)"
+      if $type =~ /^timestamp/ && chance(0.4);
+    $bucket = $t if chance(0.15);
+    my @groups = ($bucket, chance(0.2) ? key_groups($table) : ());
+    my @where = (near($table), chance(0.4) ? edge_bounds($table) : (),
+        map { identity_test($table, $_) } chance(0.2) ? (keys_of($table))[0] : ());
+    my $down = chance(0.5) ? ' DESC' : '';
+
+    return ('SELECT ' . join(', ', @groups, shuffled('count(*)', "min($t)", "max($t)"))
+          . " FROM \@.$table->{name} x WHERE " . join(' AND ', @where)
+          . ' GROUP BY ' . join(', ', @groups)
+          . (chance(0.2) ? ' HAVING count(*) ' . pick('>', '<') . ' ' . (1 + below(3)) : '')
+          . ' ORDER BY ' . join(', ', map { "$_$down" } @groups)
+          . (chance(0.3) ? ' LIMIT ' . pick(1, 2, 5, 20, 100) : ''), 1);
 }
 
 # Groups below something else: a count of them, a join, one subquery a row.

@@ -310,6 +310,7 @@ my %one = (
     summed => [ 10, \&summed ], extent => [ 4, \&extent ],
     'by groups' => [ 6, \&by_groups ], 'by buckets' => [ 10, \&by_buckets ],
     'newest buckets' => [ 8, \&newest_buckets ], 'of groups' => [ 4, \&of_groups ],
+    'many buckets' => [ 12, \&many_buckets ],
     'edge rows' => [ 14, \&edge_rows ], 'edge sums' => [ 8, \&edge_sums ],
 );
 

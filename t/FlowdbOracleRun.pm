@@ -279,7 +279,7 @@ sub query_step
     # a function's queries have none
     $self->both($kind, twin($sql), ordered => $ordered, alone => $workers);
     $self->look_at_plan($sql)
-      if ($kind =~ /^(summed|extent|by |newest b|of g)/ || $workers) && chance(0.2);
+      if ($kind =~ /^(summed|extent|by |newest b|many b|of g)/ || $workers) && chance(0.2);
     $self->tell(map { "RESET $_" =~ s/ =.*//r } @hints) if @hints && !$self->{stale};
     return;
 }

@@ -102,7 +102,7 @@ sub step { return pick('10 seconds', '1 minute', '1 minute', '17 minutes', '1 ho
 sub steps
 {
     my ($step, $us) = @_;
-    return "i * $step" if chance(0.6);
+    return "i * $step" if chance(0.5);
     return "(i / 3) * $step + (i % 3 - 1) * $us" if chance(0.6);
     return "i * $step + " . pick('', '-') . $us;
 }

@@ -51,7 +51,7 @@ sub random_zone { return "SET TimeZone = '" . pick(@zones) . "'"; }
 sub hints
 {
     my ($kind) = @_;
-    return ('enable_sort = off') if $kind eq 'newest buckets' && chance(0.6);
+    return ('enable_sort = off') if $kind =~ /^(newest|many) buckets$/ && chance($kind =~ /^many/ ? 0.9 : 0.6);
     return map { "$_ = 0" } qw(parallel_setup_cost parallel_tuple_cost min_parallel_table_scan_size)
       if chance(0.15);
     return;
