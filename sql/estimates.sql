@@ -75,6 +75,11 @@ SELECT explain($$SELECT count(*) FROM f a JOIN f b ON a.host = b.host AND a.v = 
 RESET enable_incremental_sort;
 RESET max_parallel_workers_per_gather;
 EXPLAIN (COSTS OFF) SELECT o.host, l.v FROM o, LATERAL (SELECT v FROM f WHERE f.host = o.host ORDER BY ts DESC LIMIT 1) l;
+-- A bound of the time alone leads into every key: for a few times, not for many.
+CREATE TABLE times AS SELECT '2024-01-01'::timestamptz + i * interval '100 s' AS ts FROM generate_series(0, 999) i;
+ANALYZE times;
+EXPLAIN (COSTS OFF) SELECT f.v FROM times JOIN f USING (ts) WHERE times.ts < '2024-01-01 00:05';
+EXPLAIN (COSTS OFF) SELECT f.v FROM times JOIN f USING (ts);
 -- The least and the greatest time are the ends of a scan.
 SELECT explain($$SELECT max(ts), min(ts) FROM f WHERE host = 'host_07'$$);
 EXPLAIN (COSTS OFF) SELECT host FROM f ORDER BY host LIMIT 1;
@@ -111,6 +116,6 @@ SELECT tablename, attname, n_distinct FROM pg_stats WHERE tablename ~ '^p[12]?$'
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 ANALYZE p2;
 ROLLBACK;
-DROP TABLE p, o, queries;
+DROP TABLE p, o, times, queries;
 DROP FUNCTION off_by, expected;
 DROP SERVER est CASCADE;

@@ -36,6 +36,7 @@
 #define BYTES_FACTOR 0.5   /* of the raw bytes: blocks are compressed */
 #define OPEN_COST 0.02	   /* of a source: find the place */
 #define RANGE_COST 0.2	   /* a range, however few its rows */
+#define KEY_COST 0.1	   /* a key of a range in which times are sought */
 #define RANGE_BYTES 8192.0 /* of SSTables, that it reads at least */
 #define VECTOR_FACTOR 0.02 /* the same, of rows that stay in vectors */
 #define LOOK_FACTOR 0.1	   /* of cpu_tuple_cost: a row that filters take away */
@@ -329,11 +330,36 @@ filtered_rows(PlannerInfo *root, RelOptInfo *baserel, const FlowdbQuals *quals,
 										 JOIN_INNER, NULL);
 }
 
+/*
+ * Keys of a range in which the scan seeks the first row within the times: rows
+ * stand by key, so that a bound of the time alone leads into every key.  Of
+ * keys with few rows all are looked at instead.  of_keys: rows of the keys
+ * within the bounds, of which so many are within the times too.
+ */
+static double
+sought_keys(const FlowdbRel *fr, const FlowdbQuals *quals, double of_keys,
+			double rows)
+{
+	bool sought = false;
+	Cost looking;
+	ListCell *lc;
+
+	if (quals->npoints == fr->table->nkeys)
+		return 0; /* each key is a range of its own */
+	foreach (lc, quals->pushed)
+		sought |=
+			((const FlowdbQual *) lfirst(lc))->target == FLOWDB_TARGET_TIME;
+	if (!sought)
+		return 0;
+	looking = Max(0, of_keys - rows) * cpu_tuple_cost * LOOK_FACTOR;
+	return Min(fr->keys * of_keys / fr->records, looking / KEY_COST);
+}
+
 /* What reading so many rows of the store costs, but for the start, when so
- * many of them pass the filters. */
+ * many of them pass the filters.  keys: in which times are sought. */
 static void
 add_read_cost(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
-			  double rows, double passing, Cost per_row, FlowdbCost *cost)
+			  double rows, double keys, double passing, FlowdbCost *cost)
 {
 	double ranges = count_ranges(root, fr, quals);
 	Cost filter =
@@ -341,11 +367,14 @@ add_read_cost(PlannerInfo *root, const FlowdbRel *fr, const FlowdbQuals *quals,
 
 	cost->bytes = fr->bytes * rows / fr->records;
 	if (fr->sstables > 0)
+	{
 		cost->bytes = Max(cost->bytes, ranges * RANGE_BYTES);
+		cost->bytes = Max(cost->bytes, Min(keys * RANGE_BYTES, fr->bytes));
+	}
 	cost->disk = seq_page_cost * BYTES_FACTOR * cost->bytes / BLCKSZ;
 	cost->total += OPEN_COST * (2 + fr->sstables) * (ranges - 1) +
-				   RANGE_COST * ranges +
-				   passing * (cpu_tuple_cost * ROW_FACTOR + per_row) +
+				   RANGE_COST * ranges + KEY_COST * keys +
+				   passing * cpu_tuple_cost * ROW_FACTOR +
 				   (rows - passing) * cpu_tuple_cost * LOOK_FACTOR +
 				   rows * filter + cost->disk;
 }
@@ -362,9 +391,12 @@ flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 	double fraction = fr->analyzed ? statistics_keys(root, baserel, quals)
 								   : model_keys(root, fr, quals);
 	double read = 1;
+	double of_keys;
+	double passing;
 	QualCost local;
 
 	fraction = clamp_fraction(fraction, fr->keys);
+	of_keys = fr->records * fraction;
 	if (fr->table->time_attnum != 0)
 		fraction *= time_fraction(root, fr, quals, fr->records * fraction);
 	if (!matches_nothing(quals))
@@ -374,11 +406,11 @@ flowdb_cost_estimate(PlannerInfo *root, RelOptInfo *baserel,
 		read * clauselist_selectivity(root, quals->rest, (int) baserel->relid,
 									  JOIN_INNER, NULL));
 	cost_qual_eval(&local, quals->local, root);
+	passing = filtered_rows(root, baserel, quals, read);
 	cost->startup = local.startup + OPEN_COST * (2 + fr->sstables);
-	cost->total = cost->startup;
-	add_read_cost(root, fr, quals, read,
-				  filtered_rows(root, baserel, quals, read), local.per_tuple,
-				  cost);
+	cost->total = cost->startup + passing * local.per_tuple;
+	add_read_cost(root, fr, quals, read, sought_keys(fr, quals, of_keys, read),
+				  passing, cost);
 }
 
 /*
