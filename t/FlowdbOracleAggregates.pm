@@ -354,6 +354,7 @@ sub many_buckets
     my $stride = pick($type eq 'date' ? ('1 day', '2 days', '7 days')
         : ($type eq 'int8' ? ('0.000010 seconds', '0.000003 seconds') : ('0.000002 seconds', '1 day'),
             '1 minute', '7 minutes', '1 hour', '1 hour', '5 hours'));
+    $stride = $table->{step} if $table->{step} && chance(0.5);
     my $bucket = "flowdb_time_bucket('$stride'::interval, $t)";
     $bucket = 'date_trunc(' . pick("'minute'", "'hour'", "'hour'", "'day'") . ", $t)"
       if $type =~ /^timestamp/ && chance(0.4);

@@ -102,8 +102,8 @@ sub step { return pick('10 seconds', '1 minute', '1 minute', '17 minutes', '1 ho
 sub steps
 {
     my ($step, $us) = @_;
-    return "i * $step" if chance(0.5);
-    return "(i / 3) * $step + (i % 3 - 1) * $us" if chance(0.6);
+    return "i * $step" if chance(0.4);
+    return "(i / 3) * $step + (i % 3 - 1) * $us" if chance(0.7);
     return "i * $step + " . pick('', '-') . $us;
 }
 
@@ -174,6 +174,7 @@ sub series_rows
     }
     ($of{ $by->{name} }, $nkeys) = key_expression($table, $by, $nkeys);
     $of{ $time->{name} } = $times{ $time->{type} }->() if $time;
+    $table->{step} = $1 if $time && $of{ $time->{name} } =~ /interval '(\d+ (?:sec|min|hour)\w*)'/;
     my $from = pick(1, 1, 1, 200, 5000);
     my $to = $from + $ntimes - 1;
     my $order = pick('', '', 'ORDER BY k, i', 'ORDER BY k, i DESC', 'ORDER BY i, k',
