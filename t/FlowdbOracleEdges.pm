@@ -20,10 +20,19 @@ our @EXPORT = qw(edges_sql note_edges edge_bounds edge_rows edge_sums);
 
 # One time before and after, where buckets and other types have such a time.
 my %beside = (
-    int8 => [ 'CASE WHEN abs(t) < 9e18 THEN t %s 1 ELSE t END' ],
-    date => [ "CASE WHEN t BETWEEN '1000-01-01' AND '9000-01-01' THEN t %s 1 ELSE t END" ],
-    map { $_ => [ "CASE WHEN t BETWEEN '1000-01-01' AND '9000-01-01' THEN t %s interval '1 us' ELSE t END" ] }
+    int8 => 'CASE WHEN t BETWEEN -9e18 AND 9e18 THEN t %s 1 ELSE t END',
+    date => "CASE WHEN t BETWEEN '1000-01-01' AND '9000-01-01' THEN t %s 1 ELSE t END",
+    map { $_ => "CASE WHEN t BETWEEN '1000-01-01' AND '9000-01-01' THEN t %s interval '1 us' ELSE t END" }
       qw(timestamp timestamptz));
+
+# As all constants are written: equal times have equal texts.
+sub text_of
+{
+    my ($type, $sql) = @_;
+    return "($sql)::text" if $type ne 'timestamptz';
+    return "CASE WHEN isfinite($sql) THEN replace(($sql AT TIME ZONE 'UTC')::text || '+00', ' BC+00', '+00 BC') "
+      . "ELSE ($sql)::text END";
+}
 
 # edges_sql(TABLE, N): asks the heap for the first rows by time, the last, and
 # some between, which N chooses; nothing for a table without a time.
@@ -41,9 +50,9 @@ sub edges_sql
           . join('', map { ", $_" } @identity) . " LIMIT $limit)";
     };
     my $place = $#identity;
-    my ($before, $after) = map { sprintf $beside{ $time->{type} }[0], $_ } ('-', '+');
+    my ($before, $after) = map { '(' . sprintf($beside{ $time->{type} }, $_) . ')' } ('-', '+');
 
-    return "SELECT t, $before, $after, " . join(', ', map { "c$_\::text" } 0 .. $place - 1)
+    return 'SELECT ' . join(', ', map { text_of($time->{type}, $_) } 't', $before, $after) . ', ' . join(', ', map { "c$_\::text" } 0 .. $place - 1)
       . " FROM (SELECT s.*, c$place AS t FROM ("
       . join(' UNION ', $part->(sub { $_[0] }, 2), $part->(sub { "$_[0] DESC" }, 2),
         $part->(sub { "hashtext($_[0]::text || '$n')" }, 12))
