@@ -221,12 +221,12 @@ sub subquery
         sub { ordered($_[0]) && $TYPE{ $_[0]{type} }{family} eq $family });
     my $column = ref_of($alias, $col);
 
+    # else it is not determined, which is an error for rows that are asked
+    my $collate = stringy($col) ? ' COLLATE "C"' : '';
+    $column .= $collate;
     return "$column " . pick(@ops) . ' (SELECT ' . constant($col->{type}) . ')'
       unless $other;
-    my $collate = stringy($col) ? ' COLLATE "C"' : '';
     my $what = ref_of($q, $other) . $collate;
-    # else it is not determined, which is an error for rows that are asked
-    $column .= $collate;
     my $from = "FROM \@.$table->{name} q";
     my $where = chance(0.6) ? ' WHERE ' . simple([ [ 'q', $table ] ]) : '';
     my $kind = below(4);
