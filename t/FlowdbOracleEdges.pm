@@ -40,23 +40,20 @@ sub edges_sql
 {
     my ($table, $n) = @_;
     my ($time) = time_of($table) or return;
-    my $t = quote_name($time->{name});
-    my $from = "h.$table->{name} x";
     my @identity = map { quote_name($_->{name}) } identity($table);
-    my $part = sub {
-        my ($order, $limit) = @_;
-        return '(SELECT ' . join(', ', map { $identity[$_] . " AS c$_" } 0 .. $#identity)
-          . " FROM $from ORDER BY " . join(', ', map { $_->($t) } $order)
-          . join('', map { ", $_" } @identity) . " LIMIT $limit)";
-    };
-    my $place = $#identity;
+    my $t = $identity[-1];
+    my @keys = map { "c$_" } 0 .. $#identity - 1;
     my ($before, $after) = map { '(' . sprintf($beside{ $time->{type} }, $_) . ')' } ('-', '+');
+    my $columns = join(', ', map { "$identity[$_] AS c$_" } 0 .. $#identity - 1) . ", $t AS t";
+    my $rows = sub {
+        my ($order, $limit) = @_;
+        return "(SELECT $columns FROM h.$table->{name} x ORDER BY "
+          . join(', ', $order, @identity) . " LIMIT $limit)";
+    };
 
-    return 'SELECT ' . join(', ', map { text_of($time->{type}, $_) } 't', $before, $after) . ', ' . join(', ', map { "c$_\::text" } 0 .. $place - 1)
-      . " FROM (SELECT s.*, c$place AS t FROM ("
-      . join(' UNION ', $part->(sub { $_[0] }, 2), $part->(sub { "$_[0] DESC" }, 2),
-        $part->(sub { "hashtext($_[0]::text || '$n')" }, 12))
-      . ') s) s ORDER BY ' . join(', ', map { "s.c$_" } 0 .. $place);
+    return 'SELECT ' . join(', ', (map { text_of($time->{type}, $_) } 't', $before, $after), map { "$_\::text" } @keys)
+      . ' FROM (' . join(' UNION ', $rows->($t, 2), $rows->("$t DESC", 2), $rows->("hashtext($t\::text || '$n')", 12))
+      . ') s ORDER BY ' . join(', ', map { "s.$_" } @keys, 't');
 }
 
 # note_edges(TABLE, ROWS): the answer; each field is separated by "|".
