@@ -56,12 +56,20 @@ sub edges_sql
       . ') s ORDER BY ' . join(', ', map { "s.$_" } @keys, 't');
 }
 
+# By time, as far as texts tell.
+sub in_order
+{
+    my ($type, @times) = @_;
+    return $type eq 'int8' ? sort { $a <=> $b } @times : sort @times;
+}
+
 # note_edges(TABLE, ROWS): the answer; each field is separated by "|".
 sub note_edges
 {
     my ($table, @rows) = @_;
     my ($time) = time_of($table);
     my %edges = (times => [], rows => []);
+    my %by_time;
 
     foreach my $row (@rows)
     {
@@ -69,10 +77,14 @@ sub note_edges
         # a key may have any byte in it
         next if grep { !defined || !/^[-+ :.\w]*$/a } $t, $before, $after;
         push @{ $edges{times} }, $t, $t, $before, $after;
+        $by_time{$t} = [ $t, $t, $before, $after ];
         push @{ $edges{rows} }, [ @keys, $t ]
           if @keys == keys_of($table) && !grep { !/^[-+ :.\w]+$/a } @keys;
     }
     return unless @{ $edges{times} };
+    # files and blocks end with the first and the last of all
+    my @sorted = in_order($time->{type}, keys %by_time);
+    push @{ $edges{times} }, (@{ $by_time{$_} }) x 5 foreach @sorted[ 0, -1 ];
     $table->{edges} = \%edges;
     ($table->{known} //= {})->{ $time->{name} } = $edges{times};
     near_values($time->{type}, @{ $edges{times} });
@@ -102,9 +114,7 @@ sub edge_bounds
     return "$t IN (" . join(', ', map { $e->() } 1 .. 1 + below(4)) . ')' if $dice < 12;
     return 'NOT ' . $e->() . ' ' . pick('<', '<=', '>', '>=') . " $t" if $dice < 13;
     my @both = map { pick(@{ $table->{edges}{times} }) } 1 .. 2;
-    # by time, as far as texts tell
-    @both = $time->{type} eq 'int8' ? sort { $a <=> $b } @both : sort @both;
-    my ($lo, $hi) = map { constant($time->{type}, $_) } @both;
+    my ($lo, $hi) = map { constant($time->{type}, $_) } in_order($time->{type}, @both);
     return "$t BETWEEN $lo AND $hi" if $dice < 15;
     return "$t " . pick('>', '>=') . " $lo AND $t " . pick('<', '<=') . " $hi";
 }

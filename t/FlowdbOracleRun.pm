@@ -276,7 +276,7 @@ sub query_step
     my $workers = grep { /parallel/ } @hints;
 
     # rows of one file are counted by its index
-    if ($kind eq 'edge sums' && !$self->{in_xact} && !$self->{self} && chance(0.25))
+    if ($kind eq 'edge sums' && !$self->{in_xact} && !$self->{self} && chance(0.4))
     {
         $self->remember("SELECT flowdb_compact('flow')");
         $self->tell("SELECT flowdb_compact('flow')");
