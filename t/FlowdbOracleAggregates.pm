@@ -243,10 +243,10 @@ my @number_stretches = ([ '-1000000000000000', '9007199254740993' ], [ 0, 40 ], 
 
 sub near
 {
-    my ($table) = @_;
+    my ($table, $wide) = @_;
     my ($time) = time_of($table);
     my $type = $time->{type};
-    my @edges = @{ $type eq 'int8' ? pick(@number_stretches) : pick(@stretches) };
+    my @edges = @{ $type eq 'int8' ? pick(@number_stretches) : pick($wide ? @stretches[ 0, 1 ] : @stretches) };
     @edges = map { "$_+00" } @edges if $type eq 'timestamptz';
     return column($time) . ' BETWEEN ' . join(' AND ', map { literal($type, $_) } @edges);
 }
@@ -360,7 +360,7 @@ sub many_buckets
       if $type =~ /^timestamp/ && chance(0.4);
     $bucket = $t if chance(0.15);
     my @groups = ($bucket, chance(0.2) ? key_groups($table) : ());
-    my @where = (near($table), chance(0.4) ? edge_bounds($table) : (),
+    my @where = (near($table, $table->{step}), chance(0.4) ? edge_bounds($table) : (),
         map { identity_test($table, $_) } chance(0.2) ? (keys_of($table))[0] : ());
     my $down = chance(0.5) ? ' DESC' : '';
 

@@ -337,6 +337,8 @@ sub random_query
         next if ($dice -= $one{$kind}[0]) >= 0;
         my $table = pick(@tables);
         return ($kind, simple_query($table)) if $kind eq 'plain';
+        my @series = grep { $_->{step} } @tables;
+        $table = pick(@series) if @series && $kind eq 'many buckets' && chance(0.7);
         my $several = $kind =~ /join|lateral|scalar|with/;
         my ($sql, $ordered) = $one{$kind}[1]->($several ? @tables : $table);
         return ('plain', simple_query($table)) unless $sql;
