@@ -41,6 +41,7 @@ struct FlowBatchWriter
 	FlowBuf raw;	/* HEADER_MAX bytes of room, then the payload */
 	FlowBuf packed; /* header and compressed payload */
 	FlowBatchHeader hdr;
+	bool compress;
 	bool begin_step; /* the next operation opens a step */
 	bool points;	 /* the current step has more than range tombstones */
 	uint32_t cid;	 /* of the current step */
@@ -73,6 +74,7 @@ flowi_batch_writer_create(FlowEnv *env, FlowBatchWriter **bwp)
 	if (bw == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory: batch writer");
 	bw->env = env;
+	bw->compress = true;
 	flowi_buf_init(&bw->raw, env);
 	flowi_buf_init(&bw->packed, env);
 	flowi_batch_begin(bw, 0);
@@ -99,6 +101,12 @@ flowi_batch_begin(FlowBatchWriter *bw, uint64_t xid)
 	bw->begin_step = true;
 	bw->points = false;
 	bw->cid = 0;
+}
+
+void
+flowi_batch_compress(FlowBatchWriter *bw, bool compress)
+{
+	bw->compress = compress;
 }
 
 /* A step that gets no operation leaves no trace. */
@@ -286,7 +294,7 @@ flowi_batch_finish(FlowBatchWriter *bw, const void **recp, size_t *rec_bytesp,
 						  bw->hdr.nops, payload_bytes);
 	bw->hdr.payload_bytes = (uint32_t) payload_bytes;
 	payload = bw->raw.data + HEADER_MAX;
-	if (payload_bytes >= LZ4_MIN_BYTES)
+	if (bw->compress && payload_bytes >= LZ4_MIN_BYTES)
 		FLOW_TRY(pack(bw, payload));
 	if (bw->packed.len > 0)
 	{

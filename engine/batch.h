@@ -79,6 +79,8 @@ extern FlowStatus flowi_batch_add_tomb(FlowBatchWriter *bw, uint32_t store_id,
 									   const FlowRect *rect) FLOW_MUST_CHECK;
 extern size_t flowi_batch_payload_bytes(const FlowBatchWriter *bw);
 extern uint32_t flowi_batch_steps(const FlowBatchWriter *bw);
+/* Whether records are compressed, from the next one on; at first they are. */
+extern void flowi_batch_compress(FlowBatchWriter *bw, bool compress);
 /* The finished log record (lz4 where it pays), the header and the raw
  * payload it holds; all valid until the next begin. */
 extern FlowStatus flowi_batch_finish(FlowBatchWriter *bw, const void **recp,

@@ -98,6 +98,11 @@ check_log(const FlowOptions *o)
 	if (o->wal_segment_bytes < MIB)
 		return flowi_fail(FLOW_INVALID,
 						  "wal_segment_bytes must be at least 1 MB");
+	if (o->log_compression != FLOW_COMPRESS_NONE &&
+		o->log_compression != FLOW_COMPRESS_LZ4)
+		return flowi_fail(FLOW_INVALID,
+						  "log_compression %d is neither none nor lz4",
+						  (int) o->log_compression);
 	if ((int) o->sync_mode < FLOW_SYNC_ALWAYS || o->sync_mode > FLOW_SYNC_HOST)
 		return flowi_fail(FLOW_INVALID, "sync_mode %d is unknown",
 						  (int) o->sync_mode);

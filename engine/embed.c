@@ -108,7 +108,11 @@ FlowStatus
 flowi_embed_begin(FlowDb *db)
 {
 	if (db->batch == NULL)
+	{
 		FLOW_TRY(flowi_batch_writer_create(db->env, &db->batch));
+		flowi_batch_compress(db->batch, db->sh->options.log_compression !=
+											FLOW_COMPRESS_NONE);
+	}
 	flowi_batch_begin(db->batch, 0);
 	return flowi_batch_step(db->batch, 0);
 }

@@ -200,7 +200,10 @@ typedef struct FlowOptions
 	FlowMergePolicy policy;	  /* of stores without one of their own */
 
 	/* --- the file log, and the thread of flow_open (env_posix) --- */
-	uint64_t wal_segment_bytes; /* >= 1 MiB */
+	uint64_t wal_segment_bytes;		 /* >= 1 MiB */
+	FlowCompression log_compression; /* of its records, NONE or LZ4.  The
+									  * writer waits for it; that pays where
+									  * it would wait longer for the disk */
 	FlowSyncMode sync_mode;
 	uint32_t sync_interval_ms;		 /* >= 1 */
 	bool auto_background;			 /* flow_open starts a maintenance thread */
@@ -209,17 +212,17 @@ typedef struct FlowOptions
 	uint32_t gc_interval_secs;		 /* >= 1 */
 } FlowOptions;
 
-#define FLOW_OPTIONS_DEFAULT                                           \
-	{                                                                  \
-		.memtable_bytes = 64u << 20, .max_frozen = 2,                  \
-		.block_bytes = 16u << 10, .bloom_bits_per_key = 10,            \
-		.flush_compression = FLOW_COMPRESS_LZ4,                        \
-		.merge_compression = FLOW_COMPRESS_ZSTD, .zstd_level = 1,      \
-		.merge_threshold = 2, .policy = FLOW_POLICY_DEFAULT,           \
-		.wal_segment_bytes = 64u << 20, .sync_mode = FLOW_SYNC_ALWAYS, \
-		.sync_interval_ms = 100, .auto_background = false,             \
-		.flush_interval_ms = 1000, .compaction_interval_ms = 60000,    \
-		.gc_interval_secs = 3600                                       \
+#define FLOW_OPTIONS_DEFAULT                                                   \
+	{                                                                          \
+		.memtable_bytes = 64u << 20, .max_frozen = 2,                          \
+		.block_bytes = 16u << 10, .bloom_bits_per_key = 10,                    \
+		.flush_compression = FLOW_COMPRESS_LZ4,                                \
+		.merge_compression = FLOW_COMPRESS_ZSTD, .zstd_level = 1,              \
+		.merge_threshold = 2, .policy = FLOW_POLICY_DEFAULT,                   \
+		.wal_segment_bytes = 64u << 20, .log_compression = FLOW_COMPRESS_NONE, \
+		.sync_mode = FLOW_SYNC_ALWAYS, .sync_interval_ms = 100,                \
+		.auto_background = false, .flush_interval_ms = 1000,                   \
+		.compaction_interval_ms = 60000, .gc_interval_secs = 3600              \
 	}
 
 extern FlowStatus flow_options_check(const FlowOptions *o) FLOW_MUST_CHECK;

@@ -54,6 +54,7 @@ test_defaults(void)
 	CHECK(!defaults.auto_background);						/* B17, ours */
 	CHECK(defaults.flush_compression == FLOW_COMPRESS_LZ4); /* B18 */
 	CHECK(defaults.merge_compression == FLOW_COMPRESS_ZSTD);
+	CHECK(defaults.log_compression == FLOW_COMPRESS_NONE); /* ours */
 	CHECK(defaults.policy.kind == FLOW_POLICY_STCS);
 	check_passed("defaults");
 }
@@ -84,6 +85,8 @@ test_rules(void)
 	RULE(merge_threshold, 1, 0, "merge_threshold must be at least 1");
 	RULE(wal_segment_bytes, mib, mib - 1,
 		 "wal_segment_bytes must be at least 1 MB");
+	RULE(log_compression, FLOW_COMPRESS_LZ4, FLOW_COMPRESS_ZSTD,
+		 "log_compression 2 is neither none nor lz4");
 	RULE(sync_mode, FLOW_SYNC_HOST, (FlowSyncMode) 3, "sync_mode 3 is unknown");
 	RULE(sync_interval_ms, 1, 0, "sync_interval_ms must be at least 1");
 	RULE(flush_interval_ms, 1, 0, "flush_interval_ms must be at least 1");
