@@ -155,15 +155,84 @@ record_cmp(const FlowRecord *a, const FlowRecord *b)
 	return c ? c : (a->ts > b->ts) - (a->ts < b->ts);
 }
 
-/* qsort's: records of one identity in the order of the caller's array */
-static int
-record_ptr_cmp(const void *pa, const void *pb)
+/* A record being sorted. */
+typedef struct Place
 {
-	const FlowRecord *a = *(const FlowRecord *const *) pa;
-	const FlowRecord *b = *(const FlowRecord *const *) pb;
-	int c = record_cmp(a, b);
+	uint64_t front; /* what tells most keys apart, without a look at them */
+	const FlowRecord *record;
+} Place;
 
-	return c ? c : (a > b) - (a < b);
+/* Bytes that the keys of all have in common in front. */
+static size_t
+common_front(const FlowRecord *records, size_t n)
+{
+	const uint8_t *first = records[0].key;
+	size_t common = records[0].key_bytes;
+
+	for (size_t i = 1; i < n; i++)
+	{
+		const uint8_t *key = records[i].key;
+		size_t most = FLOW_MIN(common, records[i].key_bytes);
+
+		for (common = 0; common < most && key[common] == first[common];)
+			common++;
+	}
+	return common;
+}
+
+/* The next eight bytes of a key as a number that orders like them; a shorter
+ * key as if it ended in zeros. */
+static uint64_t
+front_of(const FlowRecord *r, size_t from)
+{
+	const uint8_t *key = r->key;
+	uint64_t front = 0;
+
+	for (size_t i = from; i < from + 8; i++)
+		front = front << 8 | (i < r->key_bytes ? key[i] : 0);
+	return front;
+}
+
+/* Merge the sorted a[0 .. mid) and a[mid .. n) into out; of equal ones the
+ * left one comes first. */
+static void
+merge_places(const Place *a, size_t mid, size_t n, Place *out)
+{
+	const Place *left = a, *right = a + mid;
+
+	while (left < a + mid && right < a + n)
+	{
+		bool later = right->front < left->front;
+
+		if (right->front == left->front)
+			later = record_cmp(right->record, left->record) < 0;
+		*out++ = later ? *right : *left;
+		right += later;
+		left += !later;
+	}
+	memcpy(out, left, (size_t) (a + mid - left) * sizeof(*out));
+	out += a + mid - left;
+	memcpy(out, right, (size_t) (a + n - right) * sizeof(*out));
+}
+
+/* Sort n places; returns them, in a or in scratch, which has as much room. */
+static const Place *
+sort_places(Place *a, size_t n, Place *scratch)
+{
+	for (size_t width = 1; width < n; width *= 2)
+	{
+		Place *sorted = scratch;
+
+		for (size_t at = 0; at < n; at += 2 * width)
+		{
+			size_t end = FLOW_MIN(2 * width, n - at);
+
+			merge_places(a + at, FLOW_MIN(width, end), end, sorted + at);
+		}
+		scratch = a;
+		a = sorted;
+	}
+	return a;
 }
 
 /* Check every record; tell whether they are in order, each identity once. */
@@ -224,20 +293,23 @@ add_unsorted(FlowDb *db, const BatchSpec *b, const FlowRecord *records,
 			 size_t n)
 {
 	FlowEnv *env = db->env;
-	const FlowRecord **order = env->alloc(env, n * sizeof(*order));
+	Place *places = env->alloc(env, 2 * n * sizeof(*places));
+	size_t common = common_front(records, n);
+	const Place *order;
 	FlowStatus st = FLOW_OK;
 
-	if (order == NULL)
+	if (places == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	for (size_t i = 0; i < n; i++)
-		order[i] = &records[i];
-	qsort(order, n, sizeof(*order), record_ptr_cmp);
+		places[i] = (Place){front_of(&records[i], common), &records[i]};
+	order = sort_places(places, n, places + n);
 	for (size_t i = 0; i < n && st == FLOW_OK; i++)
 	{
-		if (i + 1 == n || record_cmp(order[i], order[i + 1]) != 0)
-			st = add_record(db, b, order[i]);
+		if (i + 1 == n || order[i].front != order[i + 1].front ||
+			record_cmp(order[i].record, order[i + 1].record) != 0)
+			st = add_record(db, b, order[i].record);
 	}
-	env->free(env, order);
+	env->free(env, places);
 	return st;
 }
 

@@ -31,6 +31,145 @@ delete_range(TestDb *t, uint32_t s, const char *lo, const char *hi)
 	CHECK_OK(flow_delete_range(t->db, s, &rect, NULL));
 }
 
+/* ------------------------------------------------------------------ batches */
+
+#define MANY 400u
+
+/* Keys that are the beginning of others, that end in zeros, that differ only
+ * far behind; NULL is the empty one. */
+static size_t
+odd_key(CheckRandom *r, const char *front, char *key)
+{
+	static const char bytes[] = {0, 1, 'a', (char) 0xff};
+	size_t n = strlen(front);
+
+	memcpy(key, front, n);
+	for (uint32_t more = check_below(r, 12); more > 0; more--)
+		key[n++] = bytes[check_below(r, sizeof(bytes))];
+	return n;
+}
+
+static int
+record_order(const FlowRecord *a, const FlowRecord *b)
+{
+	size_t n = FLOW_MIN(a->key_bytes, b->key_bytes);
+	int c = n ? memcmp(a->key, b->key, n) : 0;
+
+	if (c == 0)
+		c = (a->key_bytes > b->key_bytes) - (a->key_bytes < b->key_bytes);
+	return c ? c : (a->ts > b->ts) - (a->ts < b->ts);
+}
+
+/* Is there a later one of the same key and time? */
+static bool
+is_replaced(const FlowRecord *r, uint32_t n, uint32_t i)
+{
+	for (uint32_t j = i + 1; j < n; j++)
+		if (record_order(&r[i], &r[j]) == 0)
+			return true;
+	return false;
+}
+
+/* The store has exactly the last records of each key and time, in order. */
+static void
+check_last_records(TestDb *t, uint32_t s, const FlowRecord *r, uint32_t n)
+{
+	FlowScanSpec spec = {.store_id = s};
+	const FlowRecord *before = NULL;
+	FlowScan *scan;
+	const FlowVector *vec;
+	uint32_t want = 0, got = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		want += !is_replaced(r, n, i);
+	CHECK_OK(flow_scan_open(t->db, &spec, &scan));
+	while (flow_scan_next(scan, 0, &vec) == FLOW_OK)
+		for (uint32_t i = 0; i < vec->nrows; i++, got++)
+		{
+			const FlowRecord *at = &r[atoi((const char *) vec->value[i])];
+
+			CHECK(vec->key_bytes[i] == at->key_bytes && vec->ts[i] == at->ts);
+			CHECK(memcmp(vec->key[i], at->key, at->key_bytes) == 0);
+			CHECK(!is_replaced(r, n, (uint32_t) (at - r)));
+			CHECK(before == NULL || record_order(before, at) < 0);
+			before = at;
+		}
+	flow_scan_close(scan);
+	CHECK(got == want);
+}
+
+static void
+test_batch_order(CheckRandom *random)
+{
+	static const char *const fronts[] = {"", "dev-0000", "a long beginning "};
+	static char keys[MANY][40], values[MANY][8];
+	static FlowRecord r[MANY];
+	TestDb t;
+
+	test_open(&t, REGION, 1u << 20);
+	for (int round = 0; round < 60; round++)
+	{
+		uint32_t n = 2 + check_below(random, MANY - 2);
+		char name[16];
+		uint32_t s;
+
+		for (uint32_t i = 0; i < n; i++)
+		{
+			snprintf(values[i], sizeof(values[i]), "%u", i);
+			r[i] = test_record(keys[i], check_below(random, 3), values[i]);
+			r[i].key_bytes = odd_key(random, fronts[round % 3], keys[i]);
+			r[i].value_bytes = strlen(values[i]) + 1;
+			if (r[i].key_bytes == 0)
+				r[i].key = NULL;
+		}
+		snprintf(name, sizeof(name), "s%d", round);
+		s = test_store(&t, name);
+		CHECK_OK(flow_write_batch(t.db, s, r, n, NULL));
+		check_last_records(&t, s, r, n);
+	}
+	test_close(&t);
+	check_passed("records of a batch in any order");
+}
+
+/* Bytes that a batch of records that are much alike takes in the log. */
+static uint64_t
+logged_bytes(FlowCompression log_compression)
+{
+	FlowRecord r[64];
+	char keys[64][8], values[64][40];
+	uint64_t bytes;
+	uint32_t s;
+	TestDb t;
+
+	test_open(&t, REGION, 1u << 20);
+	t.opts.log_compression = log_compression;
+	s = test_store(&t, "s");
+	test_reopen(&t);
+	for (uint32_t i = 0; i < 64; i++)
+	{
+		snprintf(keys[i], sizeof(keys[i]), "k%02u", i);
+		snprintf(values[i], sizeof(values[i]), "%u of values that are alike",
+				 i);
+		r[i] = test_record(keys[i], 1, values[i]);
+	}
+	CHECK_OK(flow_write_batch(t.db, s, r, 64, NULL));
+	bytes = t.log[t.nlog - 1].len;
+	test_crash(&t);
+	check_last_records(&t, s, r, 64);
+	test_close(&t);
+	return bytes;
+}
+
+static void
+test_log_compression(void)
+{
+	uint64_t raw = logged_bytes(FLOW_COMPRESS_NONE);
+
+	CHECK(raw > 64 * strlen("0 of values that are alike"));
+	CHECK(logged_bytes(FLOW_COMPRESS_LZ4) < raw / 2);
+	check_passed("the log is compressed as the options say");
+}
+
 /* ------------------------------------------------------------------ expiry */
 
 static void
@@ -740,7 +879,10 @@ test_open_scan_holds_expiry(void)
 int
 main(int argc, char **argv)
 {
-	check_seed(argc, argv);
+	CheckRandom random = check_seed(argc, argv);
+
+	test_batch_order(&random);
+	test_log_compression();
 	test_expiry_rule();
 	test_ttl();
 	test_backpressure();
