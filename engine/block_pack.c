@@ -140,6 +140,36 @@ sum_texts(Head *h, const uint8_t *raw, size_t raw_bytes)
 	return h->key_bytes + h->value_bytes <= raw_bytes - h->columns_end;
 }
 
+/* The greatest number that a column of lengths, of at most most, can have. */
+static uint64_t
+longest(const Head *h, int col, uint64_t most)
+{
+	uint64_t more = most;
+
+	if (h->width[col] < 8)
+		more = (UINT64_C(1) << (8 * h->width[col])) - 1;
+	return h->base[col] > most || more > most - h->base[col]
+			   ? most
+			   : h->base[col] + more;
+}
+
+bool
+flowi_codec_block_plausible(const uint8_t *stored, size_t stored_bytes,
+							size_t raw_bytes)
+{
+	uint64_t most;
+	Head h;
+
+	if (raw_bytes > FLOW_PACKED_MAX_BYTES || stored_bytes < HEADER_BYTES ||
+		!read_head(stored, raw_bytes, &h))
+		return false;
+	most = h.columns_end;
+	most += (uint64_t) h.nrows * 9 + 2; /* a life, two bits of bitmaps */
+	most += h.nruns * longest(&h, COL_KEY_LEN, FLOW_MAX_KEY);
+	most += h.nrows * longest(&h, COL_VALUE_LEN, FLOW_MAX_VALUE);
+	return raw_bytes <= most;
+}
+
 /* ---------------------------------------------------------------- packing */
 
 static FlowStatus
@@ -201,8 +231,8 @@ flowi_codec_pack_block(FlowCodec *c, FlowCompression how, int level,
 
 	*outp = NULL;
 	*bytesp = 0;
-	if (!read_head(raw, raw_bytes, &h) || h.nrows < MIN_ROWS ||
-		!sum_texts(&h, raw, raw_bytes))
+	if (raw_bytes > FLOW_PACKED_MAX_BYTES || !read_head(raw, raw_bytes, &h) ||
+		h.nrows < MIN_ROWS || !sum_texts(&h, raw, raw_bytes))
 		return FLOW_OK;
 	if (c->packer == NULL)
 		FLOW_TRY(make_packer(c));

@@ -115,7 +115,8 @@ flowi_codec_plausible(uint8_t codec, const uint8_t *stored, size_t stored_bytes,
 			return raw_bytes / ZSTD_MAX_RATIO <= stored_bytes &&
 				   ZSTD_getFrameContentSize(stored, stored_bytes) == raw_bytes;
 		case FLOW_CODEC_BLOCK:
-			return raw_bytes / BLOCK_MAX_RATIO <= stored_bytes;
+			return raw_bytes / BLOCK_MAX_RATIO <= stored_bytes &&
+				   flowi_codec_block_plausible(stored, stored_bytes, raw_bytes);
 		default:
 			return false;
 	}

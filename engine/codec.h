@@ -15,6 +15,10 @@
 #define FLOW_CODEC_ZSTD 2  /* one zstd frame that tells its content size */
 #define FLOW_CODEC_BLOCK 3 /* a block of rows by columns: block_pack.c */
 
+/* A larger block is not packed: a few bytes can claim to be any number of
+ * rows, and reading takes memory for each number of them at once. */
+#define FLOW_PACKED_MAX_BYTES (4u << 20)
+
 /*
  * The contexts of one writer or reader; embed it.  They are made when they
  * are needed first, of private memory.
@@ -50,6 +54,8 @@ extern FlowStatus flowi_codec_compress(FlowCodec *c, FlowCompression how,
  *		what has to be compressed inside.
  * flowi_codec_unpack_block
  *		As flowi_codec_decompress, which calls it.
+ * flowi_codec_block_plausible
+ *		Can the block whose packed bytes begin with that header be so large?
  * flowi_codec_free_packers
  *		What the two keep.
  */
@@ -60,13 +66,15 @@ extern FlowStatus flowi_codec_pack_block(FlowCodec *c, FlowCompression how,
 extern FlowStatus flowi_codec_unpack_block(FlowCodec *c, const uint8_t *stored,
 										   size_t stored_bytes, uint8_t *out,
 										   size_t raw_bytes) FLOW_MUST_CHECK;
+extern bool flowi_codec_block_plausible(const uint8_t *stored,
+										size_t stored_bytes, size_t raw_bytes);
 extern void flowi_codec_free_packers(FlowCodec *c);
 
 /*
  * flowi_codec_plausible
  *		Can stored bytes be raw_bytes of them?  To be asked before memory is
- *		taken for them: no codec goes beyond a certain ratio, and zstd says
- *		the size itself.
+ *		taken for them: no codec goes beyond a certain ratio, zstd says the
+ *		size itself, and a packed block how many rows of what length it has.
  * flowi_codec_decompress
  *		Into out, exactly raw_bytes of them; CORRUPT (without an error
  *		record) when that is not what comes out.  Never writes beyond.

@@ -312,7 +312,9 @@ read_ids(FlowTextReader *r, Source *s)
 		!flowi_get_varint32(&s->p, s->end, &s->npatterns) ||
 		s->npatterns == 0 || s->npatterns > FLOW_TEXT_PATTERNS)
 		return FLOW_CORRUPT;
-	s->most_numbers = 2 * (s->raw_bytes + s->n);
+	/* a token is a byte or more, but for that of a text that is empty; one of
+	 * VARIED takes two numbers */
+	s->most_numbers = 2 * s->raw_bytes + s->n;
 	r->patterns.len = r->ids.len = 0;
 	FLOW_TRY(flowi_buf_reserve(&r->patterns, s->npatterns * sizeof(*patterns)));
 	patterns = (Pattern *) r->patterns.data;

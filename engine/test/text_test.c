@@ -377,6 +377,118 @@ test_many_words(void)
 	check_passed("words of no text");
 }
 
+/* Rows that take no byte but in their texts, each of which is as long as it
+ * can be said to be. */
+static void
+test_claims(void)
+{
+	const size_t most = FLOW_PACKED_MAX_BYTES;
+	uint8_t head[600] = {1};
+
+	head[12] = 100; /* rows */
+	head[16] = 1;	/* runs */
+#define CLAIMS(bytes) \
+	flowi_codec_plausible(FLOW_CODEC_BLOCK, head, sizeof(head), (bytes))
+	CHECK(CLAIMS(76) && CLAIMS(76 + 902) && !CLAIMS(76 + 903));
+	CHECK(!CLAIMS(75));	   /* less than a header */
+	head[20 + 8 * 5] = 10; /* bytes of a value */
+	CHECK(CLAIMS(76 + 902 + 1000) && !CLAIMS(76 + 902 + 1001));
+	head[2 + 5] = 1; /* to 265 */
+	CHECK(CLAIMS(76 + 100 + 902 + 26500) && !CLAIMS(76 + 100 + 902 + 26501));
+	head[20 + 8 * 1] = 3; /* of the key */
+	CHECK(!CLAIMS(76 + 100 + 902 + 26504) && CLAIMS(76 + 100 + 902 + 26503));
+	/* beyond all bounds, and around 2^64 */
+	memset(head + 20, 0xff, 7 * 8);
+	CHECK(CLAIMS(most) && !CLAIMS(most + 1) && !CLAIMS((size_t) 1 << 30));
+	memset(head + 20, 0, 7 * 8);
+	head[2 + 5] = 8;
+	CHECK(CLAIMS(most) && !CLAIMS(most + 1));
+	head[14] = 0x11; /* too many rows */
+	CHECK(!CLAIMS(most));
+#undef CLAIMS
+	check_passed("a packed block claims no more than its header allows");
+}
+
+/* More tokens than the texts have bytes: refused before there is memory for
+ * their numbers. */
+static void
+test_many_numbers(void)
+{
+	enum
+	{
+		FIELDS = 1000,
+		TEXTS = 100000,
+		BYTES = 1000
+	};
+	static const uint8_t decimals[2] = {FLOW_FIELD_DECIMALS, 0};
+	static int64_t sevens[TEXTS];
+	uint8_t raw[BYTES];
+	FlowBuf out;
+
+	for (uint32_t i = 0; i < TEXTS; i++)
+		sevens[i] = 7;
+	flowi_buf_init(&out, env);
+	CHECK_OK(flowi_buf_varint(&out, TEXTS));
+	CHECK_OK(flowi_buf_varint(&out, 1));
+	CHECK_OK(flowi_buf_varint(&out, FIELDS));
+	for (int i = 0; i <= FIELDS; i++) /* literals */
+		CHECK_OK(flowi_buf_varint(&out, 0));
+	for (int i = 0; i < FIELDS; i++)
+	{
+		CHECK_OK(flowi_buf_append(&out, decimals, sizeof(decimals)));
+		CHECK_OK(flowi_text_put_numbers(&writer, sevens, TEXTS, &out));
+	}
+	flowi_buf_free(&reader.numbers);
+	flowi_buf_init(&reader.numbers, env);
+	CHECK_STATUS(
+		flowi_text_read(&reader, out.data, out.data + out.len, raw, BYTES),
+		FLOW_CORRUPT);
+	CHECK(reader.numbers.cap < 2 * sizeof(int64_t) * TEXTS);
+	flowi_buf_free(&out);
+	check_passed("numbers of no text");
+}
+
+/* A block that is too large for that is not packed. */
+static void
+test_large_block(CheckRandom *r)
+{
+	enum
+	{
+		BYTES = 100000
+	};
+	char *value = malloc(BYTES + 1);
+
+	memset(value, 'x', BYTES);
+	for (uint32_t n = 40; n <= 45; n++)
+	{
+		RowsSpec spec = {.n = n, .nkeys = 1, .key_max = 4, .value_max = 1};
+		FlowBlockBuilder builder;
+		const uint8_t *raw, *packed;
+		size_t raw_bytes, bytes;
+		Rows rows;
+
+		rows_make(&rows, r, &spec);
+		for (uint32_t i = 0; i < n; i++)
+		{
+			snprintf(value + BYTES - 6, 7, " %05u", i);
+			free((void *) rows.rec[i].value);
+			rows.rec[i].value_bytes = BYTES;
+			rows.rec[i].value = memcpy(rows_alloc(BYTES), value, BYTES);
+		}
+		build(&rows, &builder, &raw, &raw_bytes);
+		CHECK_OK(flowi_codec_pack_block(&codec, FLOW_COMPRESS_ZSTD, 1, raw,
+										raw_bytes, &packed, &bytes));
+		CHECK((bytes > 0) == (raw_bytes <= FLOW_PACKED_MAX_BYTES));
+		if (bytes > 0)
+			CHECK(flowi_codec_plausible(FLOW_CODEC_BLOCK, packed, bytes,
+										raw_bytes));
+		rows_free(&rows);
+		flowi_block_builder_free(&builder);
+	}
+	free(value);
+	check_passed("a large block is not packed");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -393,6 +505,9 @@ main(int argc, char **argv)
 	test_blocks(&r);
 	test_no_block(&r);
 	test_many_words();
+	test_many_numbers();
+	test_claims();
+	test_large_block(&r);
 	flowi_text_writer_free(&writer);
 	flowi_text_reader_free(&reader);
 	flowi_codec_free(&codec);
