@@ -2,9 +2,9 @@
  * golden.h
  *	  The golden databases: how they are made, and what is in them.
  *
- * golden/<version>.tar.gz holds two databases as that version wrote them:
- * "host", with the log kept by its host (as under PostgreSQL), and "embed",
- * with a file log.  The same code makes them and tells what is in them: each
+ * golden/<version>.tar.gz holds databases as that version wrote them: "host",
+ * with the log kept by its host (as under PostgreSQL), "embed", with a file
+ * log, and since 1.1 "documents", whose blocks a merge has packed.  The same code makes them and tells what is in them: each
  * operation is applied to a database, when there is one, and noted in a
  * model.  It must never change for what a released version has written; what
  * a new version can do gets an archive of its own.
@@ -200,8 +200,26 @@ golden_push(Golden *g, size_t first, uint32_t cid)
 typedef enum GoldenValue
 {
 	VALUE_RANDOM,
-	VALUE_REPEATED
+	VALUE_REPEATED,
+	VALUE_DOCUMENT /* of one template */
 } GoldenValue;
+
+#define GOLDEN_DOCUMENT 80 /* bytes, at most */
+
+/* A document of the row: numbers, one of various digits, a word. */
+static inline uint32_t
+golden_document(const GoldenOp *o, uint64_t x, char *to)
+{
+	static const char *const words[] = {"ok", "low", "failed"};
+
+	return (uint32_t) snprintf(
+		to, GOLDEN_DOCUMENT,
+		"{\"t\":%" PRId64
+		",\"v\":%u.%02u,\"w\":%u%s,\"id\":\"%04u\",\"s\":\"%s\"}",
+		o->ts, (unsigned) (x % 50), (unsigned) (x >> 8 & 63),
+		(unsigned) (x >> 16 & 7), x >> 20 & 1 ? ".5" : "",
+		(unsigned) (x >> 24 & 1023), words[(x >> 40) % 3]);
+}
 
 static inline void
 golden_value(Golden *g, GoldenOp *o, GoldenValue kind, uint32_t bytes)
@@ -209,6 +227,12 @@ golden_value(Golden *g, GoldenOp *o, GoldenValue kind, uint32_t bytes)
 	o->value = malloc(bytes + 1);
 	CHECK(o->value != NULL);
 	o->value_bytes = bytes;
+	if (kind == VALUE_DOCUMENT && bytes == GOLDEN_DOCUMENT)
+	{
+		o->value_bytes =
+			golden_document(o, check_random(&g->random), (char *) o->value);
+		return;
+	}
 	for (uint32_t i = 0; i < bytes; i++)
 		o->value[i] = kind == VALUE_REPEATED
 						  ? (uint8_t) ('a' + o->ts % 7)

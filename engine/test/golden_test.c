@@ -207,19 +207,22 @@ open_host(const char *dir)
 /* ------------------------------------------------------- the embedder's */
 
 static void
-embed_open(TestDb *t, const char *dir, bool create)
+embed_open(TestDb *t, const char *dir, const char *name, bool create)
 {
+	bool documents = strcmp(name, "documents") == 0;
+
 	memset(t, 0, sizeof(*t));
 	t->opts = (FlowOptions) FLOW_OPTIONS_DEFAULT;
 	t->opts.memtable_bytes = 1 << 20;
-	t->opts.block_bytes = 1024;
+	t->opts.block_bytes = documents ? 4096 : 1024;
 	t->opts.flush_compression = FLOW_COMPRESS_NONE;
-	t->opts.merge_compression = FLOW_COMPRESS_NONE;
+	t->opts.merge_compression =
+		documents ? FLOW_COMPRESS_ZSTD : FLOW_COMPRESS_NONE;
 	t->opts.create = create;
 	CHECK_OK(flow_env_posix_create(GOLDEN_REGION, &t->env));
 	flow_env_posix_set_segment_bytes(t->env, GOLDEN_SEGMENT);
 	t->env->expire_horizon = test_expire_horizon;
-	CHECK(snprintf(t->dir, sizeof(t->dir), "%s/embed", dir) < 64);
+	CHECK(snprintf(t->dir, sizeof(t->dir), "%s/%s", dir, name) < 64);
 	CHECK_OK(flow_open(t->env, t->dir, &t->opts, &t->db));
 }
 
@@ -232,19 +235,20 @@ embed_free(TestDb *t)
 
 /* Copied while it is open: what is not flushed is in the log. */
 static void
-make_embed(const char *dir, GoldenText *layout)
+make_embed(const char *dir, const char *name, void (*make)(Golden *),
+		   GoldenText *layout)
 {
 	Golden g;
 	TestDb t;
 
-	embed_open(&t, dir, true);
+	embed_open(&t, dir, name, true);
 	golden_begin(&g, &t);
-	golden_embed(&g);
-	golden_check(&g, t.db, "embed, as it was made");
+	make(&g);
+	golden_check(&g, t.db, name);
 	file_shell("cp -r %s %s/copy", t.dir, dir);
 	embed_free(&t);
 	file_shell("rm -rf %s && mv %s/copy %s", t.dir, dir, t.dir);
-	golden_say(layout, "embed\n");
+	golden_say(layout, "%s\n", name);
 	layout_dir(layout, t.dir);
 	golden_end(&g);
 }
@@ -258,7 +262,7 @@ open_embed(const char *dir)
 
 	golden_begin(&g, NULL);
 	golden_embed(&g);
-	embed_open(&t, dir, false);
+	embed_open(&t, dir, "embed", false);
 	g.t = &t;
 	golden_check(&g, t.db, "embed");
 	golden_puts(&g, 1, XID_NONE, 150, 200, 12, VALUE_RANDOM, 60);
@@ -267,22 +271,52 @@ open_embed(const char *dir)
 	CHECK_OK(flow_flush(t.db, NULL));
 	CHECK_OK(flow_compact(t.db, 1, &ran));
 	embed_free(&t);
-	embed_open(&t, dir, false);
+	embed_open(&t, dir, "embed", false);
 	golden_check(&g, t.db, "embed, opened again");
+	embed_free(&t);
+	golden_end(&g);
+}
+
+/* Not every version has them. */
+static void
+open_documents(const char *dir)
+{
+	char path[64];
+	Golden g;
+	TestDb t;
+	bool ran;
+
+	snprintf(path, sizeof(path), "%s/documents", dir);
+	if (access(path, F_OK) != 0)
+		return;
+	golden_begin(&g, NULL);
+	golden_documents(&g);
+	embed_open(&t, dir, "documents", false);
+	g.t = &t;
+	golden_check(&g, t.db, "documents");
+	golden_puts(&g, 1, XID_NONE, 130, 200, 20, VALUE_DOCUMENT, GOLDEN_DOCUMENT);
+	golden_check(&g, t.db, "documents, written on");
+	CHECK_OK(flow_flush(t.db, NULL));
+	CHECK_OK(flow_compact(t.db, 1, &ran));
+	embed_free(&t);
+	embed_open(&t, dir, "documents", false);
+	golden_check(&g, t.db, "documents, opened again");
 	embed_free(&t);
 	golden_end(&g);
 }
 
 /* ------------------------------------------------------------------ layouts */
 
-/* Makes both databases in dir; the caller frees the text. */
+/* Makes all databases in dir; the caller frees the text. */
 static char *
 make_all(const char *dir)
 {
 	GoldenText layout = {0};
 
 	make_host(dir, &layout);
-	make_embed(dir, &layout);
+	make_embed(dir, "embed", golden_embed, &layout);
+	make_embed(dir, "documents", golden_documents, &layout);
+	CHECK(strstr(layout.p, " codec 3") != NULL);
 	return layout.p;
 }
 
@@ -491,6 +525,7 @@ check_version(const char *version)
 	golden_end_transactions();
 	open_host(dir);
 	open_embed(dir);
+	open_documents(dir);
 	file_shell("rm -rf %s", dir);
 	snprintf(what, sizeof(what), "version %s", version);
 	check_passed(what);

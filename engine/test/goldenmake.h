@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * goldenmake.h
- *	  The two golden databases, step by step; see golden.h.
+ *	  The golden databases, step by step; see golden.h.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOW_TEST_GOLDENMAKE_H
@@ -178,6 +178,25 @@ golden_embed(Golden *g)
 	golden_range(g, a, XID_NONE, 3, 4, 100, 101);
 	golden_delete(g, b, XID_NONE, 3, 100);
 	golden_puts(g, b, XID_NONE, 100, 24, 12, VALUE_RANDOM, 8);
+}
+
+/* One file of packed blocks: documents, texts with nothing in common among
+ * them, some that are empty, tombstones, expiry. */
+static inline void
+golden_documents(Golden *g)
+{
+	uint32_t s = golden_store(g, "documents", "");
+	bool ran = true;
+
+	golden_puts(g, s, XID_NONE, 100, 600, 2, VALUE_DOCUMENT, GOLDEN_DOCUMENT);
+	golden_puts(g, s, XID_NONE, 120, 24, 12, VALUE_RANDOM, 20);
+	golden_flush(g);
+	golden_puts(g, s, XID_NONE, 140, 300, 2, VALUE_DOCUMENT, GOLDEN_DOCUMENT);
+	golden_delete(g, s, XID_NONE, 3, 105);
+	golden_flush(g);
+	if (g->t)
+		CHECK_OK(flow_compact(g->t->db, s, &ran));
+	CHECK(ran);
 }
 
 #endif /* FLOW_TEST_GOLDENMAKE_H */
