@@ -89,6 +89,35 @@ keep_high(int64_t *hi, int64_t v)
 	hi[j] = v;
 }
 
+/* The smallest and the greatest number of each of up to eight groups; returns
+ * how many. */
+static uint32_t
+look_at_groups(const int64_t *x, uint32_t k, int64_t *lows, int64_t *highs)
+{
+	uint32_t size = (k + FLOW_NUM_LANES - 1) / FLOW_NUM_LANES;
+	uint32_t n = 0;
+
+#if FLOW_AVX2
+	if (k >= FLOW_NUM_LANES && __builtin_cpu_supports("avx2"))
+	{
+		flowi_num_lanes_avx2(x, k, lows, highs);
+		return FLOW_NUM_LANES;
+	}
+#endif
+	for (uint32_t at = 0; at < k; at += size, n++)
+	{
+		uint32_t end = FLOW_MIN(at + size, k);
+
+		lows[n] = highs[n] = x[at];
+		for (uint32_t i = at + 1; i < end; i++)
+		{
+			lows[n] = FLOW_MIN(lows[n], x[i]);
+			highs[n] = FLOW_MAX(highs[n], x[i]);
+		}
+	}
+	return n;
+}
+
 /*
  * group_extremes
  *		The TRIM + 1 smallest of the smallest numbers of eight groups, and
@@ -99,26 +128,18 @@ keep_high(int64_t *hi, int64_t v)
 static void
 group_extremes(const int64_t *x, uint32_t k, int64_t *lo, int64_t *hi)
 {
-	uint32_t group = (k + 7) / 8;
+	int64_t lows[FLOW_NUM_LANES], highs[FLOW_NUM_LANES];
+	uint32_t n = look_at_groups(x, k, lows, highs);
 
 	for (unsigned j = 0; j <= TRIM; j++)
 	{
 		lo[j] = INT64_MAX;
 		hi[j] = INT64_MIN;
 	}
-	for (uint32_t at = 0; at < k; at += group)
+	for (uint32_t j = 0; j < n; j++)
 	{
-		uint32_t end = FLOW_MIN(at + group, k);
-		int64_t low = x[at];
-		int64_t high = x[at];
-
-		for (uint32_t i = at + 1; i < end; i++)
-		{
-			low = FLOW_MIN(low, x[i]);
-			high = FLOW_MAX(high, x[i]);
-		}
-		keep_low(lo, low);
-		keep_high(hi, high);
+		keep_low(lo, lows[j]);
+		keep_high(hi, highs[j]);
 	}
 }
 

@@ -10,7 +10,7 @@
 #ifndef FLOW_COLUMN_NUM_H
 #define FLOW_COLUMN_NUM_H
 
-#include "bitpack.h"
+#include "bitpack_impl.h"
 
 /* Forms; a format. */
 #define FLOW_NUM_CONSTANT 0
@@ -56,6 +56,23 @@ extern FlowNumLook flowi_num_look(const int64_t *x, uint32_t n);
 extern FlowStatus flowi_num_write(FlowNumWriter *w, const int64_t *x,
 								  uint32_t n, const FlowNumLook *look,
 								  FlowBuf *out) FLOW_MUST_CHECK;
+
+/*
+ * flowi_num_look_plain, flowi_num_look_avx2
+ *		flowi_num_look for any processor, and for one with AVX2.
+ * flowi_num_lanes_avx2
+ *		The smallest and the greatest numbers of FLOW_NUM_LANES groups, of as
+ *		many numbers or more: each eighth from the first on, from the second on,
+ *		and so on.
+ */
+#define FLOW_NUM_LANES 8u
+
+extern FlowNumLook flowi_num_look_plain(const int64_t *x, uint32_t n);
+#if FLOW_AVX2
+extern FlowNumLook flowi_num_look_avx2(const int64_t *x, uint32_t n);
+extern void flowi_num_lanes_avx2(const int64_t *x, uint32_t n, int64_t *lows,
+								 int64_t *highs);
+#endif
 
 /* FRAMES without the form; in column_frame.c. */
 extern FlowStatus flowi_num_write_frames(FlowNumWriter *w, const int64_t *x,

@@ -88,6 +88,16 @@ flowi_num_fill(int64_t *x, const uint8_t *hole, uint32_t n)
 FlowNumLook
 flowi_num_look(const int64_t *x, uint32_t n)
 {
+#if FLOW_AVX2
+	if (__builtin_cpu_supports("avx2"))
+		return flowi_num_look_avx2(x, n);
+#endif
+	return flowi_num_look_plain(x, n);
+}
+
+FlowNumLook
+flowi_num_look_plain(const int64_t *x, uint32_t n)
+{
 	FlowNumLook l = {1, n > 1, x[0], x[0]};
 	uint64_t step = n > 1 ? (uint64_t) x[1] - (uint64_t) x[0] : 0;
 	uint64_t bend = 0;

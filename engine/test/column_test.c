@@ -190,6 +190,65 @@ test_integer_encodings(CheckRandom *r)
 	check_passed("encodings of integers");
 }
 
+/* n numbers, most of which are alike, up to the greatest there are. */
+static void
+make_alike(CheckRandom *r, int64_t *x, uint32_t n)
+{
+	uint64_t step = check_random(r) >> check_below(r, 64);
+	uint32_t odd = (uint32_t) check_below(r, 4);
+
+	x[0] = (int64_t) check_random(r);
+	for (uint32_t i = 1; i < n; i++)
+	{
+		x[i] = check_below(r, 3) || odd == 0
+				   ? (int64_t) ((uint64_t) x[i - 1] + step)
+				   : x[i - 1];
+		if (odd > 1 && check_below(r, 20) == 0)
+			x[i] = check_below(r, 2) ? INT64_MIN : INT64_MAX;
+	}
+}
+
+/* What looks four at a time sees the same. */
+static void
+test_looks(CheckRandom *r)
+{
+	int64_t *x = malloc(300 * sizeof(*x));
+
+	for (uint32_t round = 0; round < 3000; round++)
+	{
+		uint32_t n = 1 + round % 300;
+		int64_t *at = x + 300 - n; /* to the end, for sanitizers */
+		FlowNumLook a, b;
+
+		make_alike(r, at, n);
+		a = flowi_num_look(at, n);
+		b = flowi_num_look_plain(at, n);
+		CHECK(a.runs == b.runs && a.linear == b.linear && a.lo == b.lo &&
+			  a.hi == b.hi);
+#if FLOW_AVX2
+		if (n >= FLOW_NUM_LANES && __builtin_cpu_supports("avx2"))
+		{
+			int64_t lows[FLOW_NUM_LANES], highs[FLOW_NUM_LANES];
+
+			flowi_num_lanes_avx2(at, n, lows, highs);
+			for (uint32_t j = 0; j < FLOW_NUM_LANES; j++)
+			{
+				int64_t low = at[j], high = at[j];
+
+				for (uint32_t i = j; i < n; i += FLOW_NUM_LANES)
+				{
+					low = FLOW_MIN(low, at[i]);
+					high = FLOW_MAX(high, at[i]);
+				}
+				CHECK(lows[j] == low && highs[j] == high);
+			}
+		}
+#endif
+	}
+	free(x);
+	check_passed("looks at numbers");
+}
+
 /* Each kind of frame is taken, mostly, for what it is for. */
 static void
 test_frames(CheckRandom *r)
@@ -408,6 +467,7 @@ main(int argc, char **argv)
 	test_round_trips(&r);
 	test_sizes(&r);
 	test_integer_encodings(&r);
+	test_looks(&r);
 	test_frames(&r);
 	test_float_encodings(&r);
 	test_byte_encodings(&r);
