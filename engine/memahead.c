@@ -68,6 +68,7 @@ fetch_run(const FlowMemAhead *a, uint32_t row)
 	if (s == NULL || s->hash != hash)
 		return;
 	__builtin_prefetch((const uint8_t *) s + 64);
+	__builtin_prefetch(flowi_memseries_key(s)); /* behind links of any number */
 	if (s->staged > 1)
 		__builtin_prefetch(
 			flowi_memrun_row(s, flowi_memrun_tail(s), s->staged - 1));
