@@ -144,6 +144,16 @@ extern FlowStatus flowi_block_decode(FlowBlock *b, const uint8_t *raw,
 									 uint64_t off) FLOW_MUST_CHECK;
 
 /*
+ * flowi_block_peek
+ *		Look for a version in the bytes of a block that was decoded before: the
+ *		newest of identity (to->key, to->ts), or with last of the key's last
+ *		identity.  ROW: rec is it, in memory of the block, txn NULL.  UNSURE:
+ *		decode it; always so of another version than FLOW_BLOCK_ROWS.
+ */
+extern FlowPeek flowi_block_peek(const uint8_t *raw, size_t raw_bytes,
+								 const FlowSeek *to, bool last, FlowRec *rec);
+
+/*
  * flowi_block_find
  *		The first row whose identity is >= (key, ts), or > when after is set;
  *		nrows when there is none.  *runp: its run, nruns when there is none.

@@ -27,7 +27,7 @@
  */
 #include "cache.h"
 
-#define UNIT 64u
+#define UNIT FLOW_CACHE_LINE
 #define NO_ENTRY UINT32_MAX
 #define UNLINKED (UINT32_C(1) << 31) /* in word, beside the number of pins */
 #define PINS (UNLINKED - 1)
@@ -395,9 +395,9 @@ lookup(FlowEnv *env, Shard *s, const Name *name, const FlowCacheRef *only,
 	return found.data != NULL;
 }
 
-bool
-flowi_cache_get(FlowEnv *env, uint64_t space, uint64_t file, uint64_t off,
-				FlowCacheRef *ref)
+static bool
+get(FlowEnv *env, uint64_t space, uint64_t file, uint64_t off, bool misses,
+	FlowCacheRef *ref)
 {
 	FlowCache *cache = flowi_region_cache(env);
 	Name name = name_of(space, file, off);
@@ -409,9 +409,24 @@ flowi_cache_get(FlowEnv *env, uint64_t space, uint64_t file, uint64_t off,
 		return false;
 	s = shard_of(cache, &name);
 	found = lookup(env, s, &name, NULL, ref);
-	atomic_fetch_add_explicit(found ? &s->hits : &s->misses, 1,
-							  memory_order_relaxed);
+	if (found || misses)
+		atomic_fetch_add_explicit(found ? &s->hits : &s->misses, 1,
+								  memory_order_relaxed);
 	return found;
+}
+
+bool
+flowi_cache_get(FlowEnv *env, uint64_t space, uint64_t file, uint64_t off,
+				FlowCacheRef *ref)
+{
+	return get(env, space, file, off, true, ref);
+}
+
+bool
+flowi_cache_try(FlowEnv *env, uint64_t space, uint64_t file, uint64_t off,
+				FlowCacheRef *ref)
+{
+	return get(env, space, file, off, false, ref);
 }
 
 bool

@@ -37,6 +37,27 @@ extern uint64_t flowi_cache_new_space(FlowEnv *env);
 extern bool flowi_cache_get(FlowEnv *env, uint64_t space, uint64_t file,
 							uint64_t off, FlowCacheRef *ref);
 
+/* The same, but a miss does not count: the caller will ask again. */
+extern bool flowi_cache_try(FlowEnv *env, uint64_t space, uint64_t file,
+							uint64_t off, FlowCacheRef *ref);
+
+/*
+ * flowi_cache_prefetch
+ *		Have the processor fetch the entry and the first bytes of a piece that
+ *		was once at data, while the caller does what comes before get.  It may
+ *		be gone: nothing is read.
+ */
+#define FLOW_CACHE_LINE 64u /* an entry has one, before its data */
+
+static inline void
+flowi_cache_prefetch(const uint8_t *data, uint32_t lines)
+{
+	const uint8_t *p = data - FLOW_CACHE_LINE;
+
+	for (uint32_t i = 0; i <= lines; i++, p += FLOW_CACHE_LINE)
+		__builtin_prefetch(p);
+}
+
 /*
  * flowi_cache_reserve
  *		Room for a piece of bytes, pinned, not found by anybody yet, for the

@@ -6,9 +6,12 @@
  * memtables to the active one, so the first memtable that has a visible
  * version has the newest; only among SSTables it is looked for by sequence.
  * Range tombstones are asked about when a row was found.
+ *
+ * An SSTable is searched in the bytes of the cached block first; what that
+ * does not tell, its iterator does.
  *-------------------------------------------------------------------------
  */
-#include "scan.h"
+#include "lookup.h"
 
 #include "txbuf.h"
 
@@ -32,26 +35,6 @@ flow_prefix_bounds(const void *prefix, size_t prefix_bytes, FlowKeyBound *lo,
 }
 
 #define POLL_VERSIONS 256 /* between two interrupt polls */
-
-/* What an SSTable is read with: a pinned reader, and an iterator. */
-typedef struct SstRead
-{
-	FlowReader *reader; /* NULL: nothing */
-	FlowIter *it;		/* the reader's get_iter, or one to free; or NULL */
-} SstRead;
-
-/* What is looked for, and what was found; the newest visible version. */
-typedef struct Lookup
-{
-	FlowScan *s;
-	FlowSeek to;
-	uint32_t passed; /* versions that were not visible */
-	bool found;
-	FlowSourceKind kind;
-	FlowRec rec;  /* borrowed from it, or from what read reads with */
-	FlowIter *it; /* of memory; to free, or NULL */
-	SstRead read;
-} Lookup;
 
 static bool
 at_target(const Lookup *l, const FlowRec *rec)
@@ -131,6 +114,9 @@ look_into_memory(Lookup *l)
 	FLOW_TRY(look_into_own(l));
 	for (uint32_t i = 0; i < s->pins.nmemtables && !l->found; i++)
 	{
+		if (!flowi_memtable_has(s->pins.memtables[i], spec->store_id, l->to.key,
+								l->to.key_bytes))
+			continue;
 		FLOW_TRY(flowi_memtable_iter(s->db->env, s->pins.memtables[i],
 									 spec->store_id, false, &it));
 		FLOW_TRY(look_into(l, it, FLOW_SOURCE_MEMTABLE));
@@ -143,55 +129,66 @@ static bool
 worth_opening(const Lookup *l, const FlowSstInfo *info)
 {
 	return !(l->found && info->seq_max <= l->rec.seq) &&
-		   flowi_key_cmp(info->key_min, info->key_min_bytes, l->to.key,
-						 l->to.key_bytes) <= 0 &&
-		   flowi_key_cmp(info->key_max, info->key_max_bytes, l->to.key,
-						 l->to.key_bytes) >= 0;
+		   flowi_lookup_has_key(l, info);
 }
 
 /* Give back what an SSTable is read with.  The reader's own iterator stays,
  * but holds on to nothing. */
 static void
-release_sst(Lookup *l, SstRead *read)
+release_sst(Lookup *l, FlowSstRead *read)
 {
 	if (read->reader == NULL)
 		return;
+	flowi_sst_point_end(read->reader->sst, &read->point);
 	if (read->it != NULL && read->it == read->reader->get_iter)
 		flowi_sst_iter_pause(read->it);
 	else if (read->it != NULL)
 		read->it->free(read->it);
 	flowi_readers_release(l->s->db->readers, read->reader);
-	*read = (SstRead){NULL, NULL};
+	read->reader = NULL;
+	read->it = NULL;
+}
+
+/* Look for the target without an iterator.  A version that the reader may not
+ * see is not the end of it: there may be an older one. */
+static FlowStatus
+peek_sst(Lookup *l, FlowSst *sst, FlowSstRead *read, bool check,
+		 FlowPeek *foundp)
+{
+	FlowSstPoint *point = &read->point;
+
+	FLOW_TRY(
+		flowi_sst_point(read->reader->sst, &l->to, l->last, point, foundp));
+	if (*foundp == FLOW_PEEK_ROW)
+	{
+		if (check)
+			point->rec.txn = flowi_version_find_txn(sst, point->rec.seq);
+		if (!flowi_scan_visible(l->s, FLOW_SOURCE_SST, &point->rec))
+		{
+			flowi_sst_point_end(read->reader->sst, point);
+			*foundp = FLOW_PEEK_UNSURE;
+		}
+	}
+	if (*foundp != FLOW_PEEK_UNSURE)
+	{
+		l->s->sst_stats.blocks_read += point->blocks;
+		l->s->sst_stats.cache_hits += point->blocks;
+	}
+	return FLOW_OK;
 }
 
 /*
- * Look into the SSTable whose reader is pinned; *recp as in newest_visible.
- * It is read by the reader's own iterator, or by a new one when the spec asks
- * for more than a usual read.
+ * Iterate to the target: by the reader's own iterator, or by a new one when
+ * the spec asks for more than a usual read.
  */
 static FlowStatus
-read_sst(Lookup *l, FlowSst *sst, SstRead *read, const FlowRec **recp)
+iterate_sst(Lookup *l, FlowSst *sst, FlowSstRead *read,
+			const FlowSstIterOptions *o, const FlowRec **recp)
 {
 	FlowScan *s = l->s;
-	FlowSstReader *file = read->reader->sst;
-	bool check = atomic_load(&sst->unsettled) > 0;
-	FlowSstIterOptions o = {.no_fill_cache = s->spec.no_fill_cache,
-							.no_verify = s->spec.no_verify,
-							.ts_lo = INT64_MIN,
-							.ts_hi = INT64_MAX,
-							.find_txn = check ? flowi_version_find_txn : NULL,
-							.find_arg = sst,
-							.stats = &s->sst_stats};
-	bool may;
 
-	*recp = NULL;
-	FLOW_TRY(flowi_sst_may_contain(file, l->to.key, l->to.key_bytes, &o, &may));
-	s->stats.ssts_bloom += !may;
-	if (!may)
-		return FLOW_OK;
-	s->stats.ssts_read++;
-	if (o.no_fill_cache || o.no_verify)
-		FLOW_TRY(flowi_sst_iter(file, &o, &read->it));
+	if (o->no_fill_cache || o->no_verify)
+		FLOW_TRY(flowi_sst_iter(read->reader->sst, o, &read->it));
 	else
 	{
 		FLOW_TRY(flowi_readers_get_iter(read->reader, sst));
@@ -209,18 +206,60 @@ read_sst(Lookup *l, FlowSst *sst, SstRead *read, const FlowRec **recp)
 	return FLOW_OK;
 }
 
+/* Look into the SSTable whose reader is pinned; *recp as in newest_visible. */
 static FlowStatus
-look_into_sst(Lookup *l, FlowSst *sst)
+read_sst(Lookup *l, FlowSst *sst, FlowSstRead *read, const FlowRec **recp)
 {
-	SstRead read = {NULL, NULL};
+	FlowScan *s = l->s;
+	FlowSstReader *file = read->reader->sst;
+	bool check = atomic_load(&sst->unsettled) > 0;
+	FlowSstIterOptions o = {.no_fill_cache = s->spec.no_fill_cache,
+							.no_verify = s->spec.no_verify,
+							.ts_lo = INT64_MIN,
+							.ts_hi = INT64_MAX,
+							.find_txn = check ? flowi_version_find_txn : NULL,
+							.find_arg = sst,
+							.stats = &s->sst_stats};
+	FlowPeek found = FLOW_PEEK_UNSURE;
+	bool may;
+
+	*recp = NULL;
+	FLOW_TRY(flowi_sst_may_contain(file, l->to.key, l->to.key_bytes, &o, &may));
+	s->stats.ssts_bloom += !may;
+	if (!may)
+		return FLOW_OK;
+	s->stats.ssts_read++;
+	if (!o.no_fill_cache && !o.no_verify)
+		FLOW_TRY(peek_sst(l, sst, read, check, &found));
+	if (found == FLOW_PEEK_ROW)
+		*recp = &read->point.rec;
+	l->unsure = found == FLOW_PEEK_UNSURE && l->last;
+	if (found != FLOW_PEEK_UNSURE || l->last)
+		return FLOW_OK;
+	return iterate_sst(l, sst, read, &o, recp);
+}
+
+/* Does rec decide, and not what was found before? */
+static bool
+decides(const Lookup *l, const FlowRec *rec)
+{
+	if (!l->found || rec->ts != l->rec.ts)
+		return !l->found || rec->ts > l->rec.ts;
+	return rec->seq > l->rec.seq;
+}
+
+FlowStatus
+flowi_lookup_sst(Lookup *l, FlowSst *sst)
+{
+	FlowSstRead read = {.reader = NULL};
 	const FlowRec *rec;
 	FlowStatus st;
 
 	FLOW_TRY(flowi_readers_acquire(l->s->db->readers, sst, &read.reader));
 	st = read_sst(l, sst, &read, &rec);
-	if (st == FLOW_OK && rec && !(l->found && rec->seq <= l->rec.seq))
+	if (st == FLOW_OK && rec && decides(l, rec))
 	{
-		SstRead former = l->read;
+		FlowSstRead former = l->read;
 
 		l->found = true;
 		l->kind = FLOW_SOURCE_SST;
@@ -253,7 +292,7 @@ look_up(Lookup *l)
 		bool in_time = info->ts_min <= l->to.ts && l->to.ts <= info->ts_max;
 
 		if (in_time && worth_opening(l, info))
-			FLOW_TRY(look_into_sst(l, v->sst[i]));
+			FLOW_TRY(flowi_lookup_sst(l, v->sst[i]));
 		else
 		{
 			l->s->stats.ssts_skipped++;
@@ -285,6 +324,14 @@ tell(const FlowScan *s, const FlowRec *rec)
 	}
 }
 
+FlowStatus
+flowi_lookup_emit(Lookup *l)
+{
+	FlowIter *it = l->kind == FLOW_SOURCE_SST ? l->read.it : NULL;
+
+	return flowi_scan_emit(l->s, l->kind, it ? &it->cur : &l->rec, it);
+}
+
 /* Look up; NOTFOUND when there is no live row; else it is emitted. */
 static FlowStatus
 look_up_row(Lookup *l)
@@ -306,10 +353,7 @@ look_up_row(Lookup *l)
 		l->s->stats.versions_hidden += hidden;
 		return FLOW_NOTFOUND;
 	}
-	if (l->kind == FLOW_SOURCE_SST)
-		FLOW_TRY(flowi_scan_emit(l->s, l->kind, &l->read.it->cur, l->read.it));
-	else
-		FLOW_TRY(flowi_scan_emit(l->s, l->kind, &l->rec, NULL));
+	FLOW_TRY(flowi_lookup_emit(l));
 	flowi_scan_filter(l->s, 0);
 	return l->s->vec.nrows > 0 ? FLOW_OK : FLOW_NOTFOUND;
 }
@@ -331,15 +375,43 @@ add_missed(FlowScanStats *sum, const FlowScanStats *s)
 }
 
 FlowStatus
+flowi_lookup_begin(FlowDb *db, const FlowScanSpec *spec, const void *key,
+				   size_t key_bytes, Lookup *l)
+{
+	FlowScanSpec any = *spec;
+
+	any.key_lo.kind = any.key_hi.kind = FLOW_OPEN;
+	any.ts_lo.kind = any.ts_hi.kind = FLOW_OPEN;
+	memset(l, 0, offsetof(Lookup, rec));
+	l->read.reader = NULL;
+	l->read.it = NULL;
+	l->read.point.ref.data = NULL;
+	l->to.key = key;
+	l->to.key_bytes = (uint32_t) key_bytes;
+	return flowi_scan_create(db, &any, &l->s);
+}
+
+void
+flowi_lookup_end(Lookup *l)
+{
+	FlowScan *s = l->s;
+
+	if (l->it)
+		l->it->free(l->it);
+	release_sst(l, &l->read);
+	flowi_source_drop(s);
+	s->stats.blocks_read = s->sst_stats.blocks_read;
+	s->stats.cache_hits = s->sst_stats.cache_hits;
+	s->ended = true;
+}
+
+FlowStatus
 flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 		 size_t key_bytes, int64_t ts, FlowScan **scanp,
 		 const FlowVector **vecp)
 {
-	FlowScanSpec any = *spec;
-	Lookup l = {
-		.to = {.key = key, .key_bytes = (uint32_t) key_bytes, .ts = ts}};
 	int64_t began = flowi_scan_begin_call(db);
-	FlowScan *s;
+	Lookup l;
 	FlowStatus st;
 
 	*scanp = NULL;
@@ -348,53 +420,19 @@ flow_get(FlowDb *db, const FlowScanSpec *spec, const void *key,
 		*spec->info = (FlowGetInfo){.seen = flow_log_seen(db)};
 	if (key_bytes > FLOW_MAX_KEY)
 		return FLOW_NOTFOUND;
-	any.key_lo.kind = any.key_hi.kind = FLOW_OPEN;
-	any.ts_lo.kind = any.ts_hi.kind = FLOW_OPEN;
-	FLOW_TRY(flowi_scan_create(db, &any, &s));
-	l.s = s;
+	FLOW_TRY(flowi_lookup_begin(db, spec, key, key_bytes, &l));
+	l.to.ts = ts;
 	st = look_up_row(&l);
-	if (l.it)
-		l.it->free(l.it);
-	release_sst(&l, &l.read);
-	flowi_source_drop(s);
-	flowi_scan_end_call(db, began, s->vec.nrows);
-	s->stats.blocks_read = s->sst_stats.blocks_read;
-	s->stats.cache_hits = s->sst_stats.cache_hits;
-	s->ended = true;
+	flowi_lookup_end(&l);
+	flowi_scan_end_call(db, began, l.s->vec.nrows);
 	if (st != FLOW_OK)
 	{
 		if (spec->missed)
-			add_missed(spec->missed, &s->stats);
-		flow_scan_close(s);
+			add_missed(spec->missed, &l.s->stats);
+		flow_scan_close(l.s);
 		return st;
 	}
-	*scanp = s;
-	*vecp = &s->vec;
-	return FLOW_OK;
-}
-
-FlowStatus
-flow_get_latest(FlowDb *db, const FlowScanSpec *spec, const void *key,
-				size_t key_bytes, FlowScan **scanp, const FlowVector **vecp)
-{
-	FlowScanSpec latest = *spec;
-	FlowScan *s;
-	FlowStatus st;
-
-	*scanp = NULL;
-	*vecp = NULL;
-	latest.key_lo = (FlowKeyBound){FLOW_INCLUSIVE, key, key_bytes};
-	latest.key_hi = latest.key_lo;
-	latest.ts_lo.kind = latest.ts_hi.kind = FLOW_OPEN;
-	latest.reverse = true;
-	latest.limit = 1;
-	FLOW_TRY(flowi_scan_create(db, &latest, &s));
-	st = flow_scan_next(s, 1, vecp);
-	if (st != FLOW_OK)
-	{
-		flow_scan_close(s);
-		return st == FLOW_END ? FLOW_NOTFOUND : st;
-	}
-	*scanp = s;
+	*scanp = l.s;
+	*vecp = &l.s->vec;
 	return FLOW_OK;
 }

@@ -42,6 +42,14 @@ typedef struct FlowSeek
 	bool unbounded;
 } FlowSeek;
 
+/* What a search for one version has come to, without an iterator. */
+typedef enum FlowPeek
+{
+	FLOW_PEEK_ROW,	 /* found */
+	FLOW_PEEK_NONE,	 /* there is none */
+	FLOW_PEEK_UNSURE /* an iterator has to be asked */
+} FlowPeek;
+
 /*
  * Iterator over the versions of one store.  Identities come in the
  * iterator's direction, but the versions of one identity always newest

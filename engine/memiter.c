@@ -277,19 +277,26 @@ enter_series_before(MemIter *it)
 	return true;
 }
 
+/* Show the first of the rows that come next in the series, backwards. */
+static bool
+show_back(MemIter *it)
+{
+	bool more = it->at != FLOW_NO_ROW;
+
+	if (it->late != NULL &&
+		(!more || it->late->row.ts >=
+					  flowi_memrun_row(it->series, it->chunk, it->at)->ts))
+		return show_late(it) == FLOW_OK;
+	return more && show_run(it) == FLOW_OK;
+}
+
 static FlowStatus
 choose_reverse(MemIter *it)
 {
 	do
 	{
-		bool more = it->at != FLOW_NO_ROW;
-
-		if (it->late != NULL &&
-			(!more || it->late->row.ts >=
-						  flowi_memrun_row(it->series, it->chunk, it->at)->ts))
-			return show_late(it);
-		if (more)
-			return show_run(it);
+		if (show_back(it))
+			return FLOW_OK;
 	} while (enter_series_before(it));
 	return FLOW_END;
 }
@@ -380,6 +387,39 @@ flowi_memtable_iter(FlowEnv *env, FlowMemtable *mt, uint32_t store_id,
 
 /* -------------------------------------------------------- without iterator */
 
+/* Series that were published before the caller's references are found. */
+static FlowMemSeries *
+find_series(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
+			uint32_t key_bytes)
+{
+	return flowi_memdir_find(mt,
+							 flowi_memdir_hash(mt, store_id, key, key_bytes),
+							 store_id, key, key_bytes);
+}
+
+bool
+flowi_memtable_has(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
+				   uint32_t key_bytes)
+{
+	return find_series(mt, store_id, key, key_bytes) != NULL;
+}
+
+bool
+flowi_memtable_last(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
+					uint32_t key_bytes, FlowRec *rec)
+{
+	FlowMemSeries *s = find_series(mt, store_id, key, key_bytes);
+	MemIter it;
+
+	if (s == NULL)
+		return false;
+	enter_reverse(&it, s, NULL);
+	if (!show_back(&it))
+		return false;
+	*rec = it.base.cur;
+	return true;
+}
+
 FlowStatus
 flowi_memtable_next_store(FlowMemtable *mt, uint32_t from, uint32_t *store_idp)
 {
@@ -410,9 +450,7 @@ flowi_memtable_since(FlowMemtable *mt, const FlowSince *q)
 
 	if (!q->no_tombs && flowi_memtomb_since(mt, q))
 		return true;
-	s = flowi_memdir_find(
-		mt, flowi_memdir_hash(mt, q->store_id, q->key, q->key_bytes),
-		q->store_id, q->key, q->key_bytes);
+	s = find_series(mt, q->store_id, q->key, q->key_bytes);
 	if (s == NULL)
 		return false;
 	for (FlowMemLate *late = flowi_memlate_seek(s, &splice, q->ts, UINT64_MAX);

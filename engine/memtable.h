@@ -168,6 +168,18 @@ extern bool flowi_memtable_since(FlowMemtable *mt, const FlowSince *q);
 extern FlowStatus flowi_memtable_next_store(FlowMemtable *mt, uint32_t from,
 											uint32_t *store_idp);
 
+/*
+ * For lookups; the caller holds a reference:
+ * flowi_memtable_has: is there a series of that key?
+ * flowi_memtable_last: the newest version of its last identity, in memory of
+ * the memtable; false: there is none.
+ */
+extern bool flowi_memtable_has(FlowMemtable *mt, uint32_t store_id,
+							   const uint8_t *key, uint32_t key_bytes);
+extern bool flowi_memtable_last(FlowMemtable *mt, uint32_t store_id,
+								const uint8_t *key, uint32_t key_bytes,
+								FlowRec *rec);
+
 /* Iterator over one store; the caller holds a reference all along. */
 extern FlowStatus flowi_memtable_iter(FlowEnv *env, FlowMemtable *mt,
 									  uint32_t store_id, bool reverse,

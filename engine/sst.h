@@ -10,6 +10,7 @@
 #ifndef FLOW_SST_H
 #define FLOW_SST_H
 
+#include "cache.h"
 #include "codec.h"
 #include "tomb.h"
 
@@ -166,6 +167,26 @@ extern FlowStatus flowi_sst_may_contain(FlowSstReader *r, const uint8_t *key,
 										uint32_t key_bytes,
 										const FlowSstIterOptions *o,
 										bool *mayp) FLOW_MUST_CHECK;
+
+/*
+ * flowi_sst_point
+ *		The newest version of identity (to->key, to->ts), or with last of the
+ *		last identity of to->key, right after flowi_sst_may_contain said yes to
+ *		the key; by what the block cache has: nothing is read from the file but
+ *		an index leaf, once.  ROW: point->rec is it, with txn NULL, until
+ *		flowi_sst_point_end.
+ */
+typedef struct FlowSstPoint
+{
+	FlowRec rec;
+	uint32_t blocks;  /* that were looked at */
+	FlowCacheRef ref; /* data NULL: nothing is pinned */
+} FlowSstPoint;
+
+extern FlowStatus flowi_sst_point(FlowSstReader *r, const FlowSeek *to,
+								  bool last, FlowSstPoint *point,
+								  FlowPeek *foundp) FLOW_MUST_CHECK;
+extern void flowi_sst_point_end(const FlowSstReader *r, FlowSstPoint *point);
 
 /*
  * flowi_sst_iter

@@ -171,8 +171,6 @@ get_segment(const FlowSstReader *r, uint32_t i, FlowSegment *s)
 
 	uint32_t flags = flowi_get32(p + TOP_FLAGS);
 
-	s->leaf_checked = false;
-	s->small = 0;
 	s->marked = r->version >= SST_VERSION_MARKED;
 	s->off = flowi_get64(p + TOP_OFF);
 	s->block_bytes = flowi_get32(p + TOP_BLOCK_BYTES);
@@ -254,6 +252,7 @@ decode_top(FlowSstReader *r)
 	if (r->segs == NULL)
 		return flowi_fail(FLOW_NOMEM, "out of memory: index of file \"%s\"",
 						  r->path);
+	memset(r->segs, 0, r->nsegs * sizeof(*r->segs));
 	for (uint32_t i = 0; i < r->nsegs; i++)
 	{
 		FlowSegment *s = &r->segs[i];
@@ -384,6 +383,7 @@ flowi_sst_close(FlowSstReader *r)
 	if (r == NULL)
 		return;
 	r->env->file_close(r->file);
+	flowi_sst_free_points(r);
 	r->env->free(r->env, r->segs);
 	r->env->free(r->env, r->tombs);
 	flowi_piece_free(r, &r->top);

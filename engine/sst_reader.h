@@ -2,7 +2,7 @@
  * sst_reader.h
  *	  What the files of the SSTable reader share: sst_open.c opens,
  *	  sst_piece.c reads frames, sst_index.c finds segments and blocks,
- *	  sst_iter.c goes along the rows.
+ *	  sst_iter.c goes along the rows, sst_point.c looks for one.
  *-------------------------------------------------------------------------
  */
 #ifndef FLOW_SST_READER_H
@@ -37,7 +37,10 @@ typedef struct FlowSegment
 	bool marked;	   /* the file's version tells what is plain */
 	bool leaf_checked; /* this reader has seen all of its leaf: from then on
 						* the checksum tells that it is the same */
-	uint32_t small;	   /* where in small_filters its filter begins, + 1; 0:
+	struct FlowSegmentIndex *index; /* sst_point.c; or NULL */
+	bool asked;						/* for a point: the next one makes index */
+	bool decode;	/* its blocks cannot be searched undecoded */
+	uint32_t small; /* where in small_filters its filter begins, + 1; 0:
 						* it is not there */
 } FlowSegment;
 
@@ -95,6 +98,7 @@ struct FlowSstReader
 	FlowPiece filter; /* the last one that was not in the cache */
 	uint32_t filter_seg;
 	FlowBuf small_filters; /* of few keys each: good ones, once asked */
+	size_t index_bytes;	   /* of all segments' index */
 	uint32_t asked_seg;	   /* where a key was that was asked for last, for the
 							* seek that follows; or FLOW_NO_SEGMENT */
 };
@@ -197,5 +201,9 @@ flowi_span_starts_behind(const FlowSpan *s, const FlowSeek *to)
 
 	return c > 0 || (to->after && c == 0);
 }
+
+/* --- sst_point.c --- */
+
+extern void flowi_sst_free_points(FlowSstReader *r);
 
 #endif /* FLOW_SST_READER_H */

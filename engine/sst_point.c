@@ -1,0 +1,294 @@
+/*-------------------------------------------------------------------------
+ * sst_point.c
+ *	  One version of an SSTable, for lookups: no iterator, nothing decoded.
+ *
+ * What a lookup costs is how often it waits for memory.  An index leaf in the
+ * block cache is some 100 bytes a block, keys apart from entries, behind a
+ * lock; so a reader that is asked twice about a segment keeps of its leaf what
+ * a search needs, 30 bytes a block: of each block's last key the eight bytes
+ * behind what all keys of the segment begin with, and its time.  With that
+ * comes where the block cache had the block when it was asked last: that may
+ * be wrong by now, so it is only what the processor fetches while the cache
+ * is asked.
+ *
+ * The block itself is searched where it lies (block_peek.c).  A block that is
+ * not in the cache, or of columns, a key that eight bytes do not tell from
+ * another: all that is left to the iterator.
+ *-------------------------------------------------------------------------
+ */
+#include "sst_reader.h"
+
+/* Of the index of all segments of a reader: some 17,000 blocks. */
+#define INDEX_BYTES ((size_t) 512 << 10)
+
+/* Of a block: entry, header, columns of some 100 rows. */
+#define FETCH_LINES 12u
+
+struct FlowSegmentIndex
+{
+	uint32_t skip;		  /* bytes that all keys begin with */
+	uint64_t *key;		  /* of each block's last key what comes then */
+	int64_t *ts;		  /* of its last row */
+	const uint8_t **seen; /* where the block was in the cache, or NULL */
+	uint32_t *off;		  /* of its frame, from the segment's beginning */
+	uint16_t *key_bytes;  /* of its last key, all of it */
+};
+
+#define INDEX_BLOCK_BYTES (8 + 8 + sizeof(void *) + 4 + 2)
+
+/* The eight bytes of a key behind skip, as a number that compares as they do;
+ * those that are missing are 0. */
+static uint64_t
+key_part(const uint8_t *key, uint32_t key_bytes, uint32_t skip)
+{
+	uint64_t x = 0;
+
+	if (key_bytes >= skip + 8)
+		return flowi_load_big64(key + skip);
+	for (uint32_t i = skip; i < key_bytes; i++)
+		x |= (uint64_t) key[i] << (56 - 8 * (i - skip));
+	return x;
+}
+
+static uint32_t
+common_prefix(const FlowSpan *s)
+{
+	uint32_t most = FLOW_MIN(s->first_bytes, s->last_bytes);
+	uint32_t n = 0;
+
+	while (n < most && s->first_key[n] == s->last_key[n])
+		n++;
+	return n;
+}
+
+/* ---------------------------------------------------------------- the index */
+
+static struct FlowSegmentIndex *
+alloc_index(FlowSstReader *r, uint32_t n)
+{
+	size_t size = sizeof(struct FlowSegmentIndex) + n * INDEX_BLOCK_BYTES;
+	struct FlowSegmentIndex *x;
+
+	if (size > INDEX_BYTES - r->index_bytes)
+		return NULL;
+	x = r->env->alloc(r->env, size);
+	if (x == NULL)
+		return NULL;
+	r->index_bytes += size;
+	x->key = (uint64_t *) (x + 1);
+	x->ts = (int64_t *) (x->key + n);
+	x->seen = (const uint8_t **) (x->ts + n);
+	x->off = (uint32_t *) (x->seen + n);
+	x->key_bytes = (uint16_t *) (x->off + n);
+	memset((void *) x->seen, 0, n * sizeof(*x->seen));
+	return x;
+}
+
+/* Fill it from the segment's leaf; false: that is damaged. */
+static bool
+fill_index(const FlowSegment *seg, const FlowPiece *leaf,
+		   struct FlowSegmentIndex *x)
+{
+	FlowLeafEntry e;
+
+	x->skip = common_prefix(&seg->span);
+	for (uint32_t i = 0; i < seg->nblocks; i++)
+	{
+		if (!flowi_leaf_entry(seg, leaf, i, &e) || e.span.last_bytes < x->skip)
+			return false;
+		x->key[i] = key_part(e.span.last_key, e.span.last_bytes, x->skip);
+		x->key_bytes[i] = (uint16_t) e.span.last_bytes;
+		x->ts[i] = e.span.last_ts;
+		x->off[i] = (uint32_t) (e.off - seg->off);
+	}
+	return true;
+}
+
+/* Make the segment's index.  Without room for it, and when its leaf is
+ * damaged, which the iterator will report, the segment has none. */
+static FlowStatus
+make_index(FlowSstReader *r, uint32_t s)
+{
+	FlowSegment *seg = &r->segs[s];
+	FlowPiece leaf = {0};
+	FlowStatus st;
+
+	seg->decode = true;
+	seg->index = alloc_index(r, seg->nblocks);
+	if (seg->index == NULL)
+		return FLOW_OK;
+	st = flowi_leaf_load(r, s, true, &leaf);
+	seg->decode = st != FLOW_OK || !fill_index(seg, &leaf, seg->index);
+	flowi_piece_free(r, &leaf);
+	if (seg->decode)
+	{
+		r->env->free(r->env, seg->index);
+		seg->index = NULL;
+	}
+	return st;
+}
+
+void
+flowi_sst_free_points(FlowSstReader *r)
+{
+	for (uint32_t s = 0; r->segs && s < r->nsegs; s++)
+		r->env->free(r->env, r->segs[s].index);
+}
+
+/* Has the segment an index?  Once asked is not worth one. */
+static FlowStatus
+have_index(FlowSstReader *r, uint32_t s, bool *havep)
+{
+	FlowSegment *seg = &r->segs[s];
+	bool before = seg->asked;
+
+	seg->asked = true;
+	if (seg->index == NULL && before && !seg->decode)
+		FLOW_TRY(make_index(r, s));
+	*havep = seg->index != NULL && !seg->decode;
+	return FLOW_OK;
+}
+
+/* ------------------------------------------------------------- the search */
+
+/* The first segment that does not end before to; nsegs when all do. */
+static uint32_t
+find_segment(const FlowSstReader *r, const FlowSeek *to)
+{
+	uint32_t lo = r->asked_seg == FLOW_NO_SEGMENT ? 0 : r->asked_seg;
+	uint32_t hi = r->nsegs;
+
+	/* nearly always the one of the key */
+	if (lo < hi && !flowi_span_ends_before(&r->segs[lo].span, to, false))
+		return lo;
+	while (lo < hi)
+	{
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (flowi_span_ends_before(&r->segs[mid].span, to, false))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* The same of the segment's blocks, with the key's part; false: its index does
+ * not tell. */
+static bool
+find_block(const FlowSegment *seg, const FlowSeek *to, uint32_t *np)
+{
+	const struct FlowSegmentIndex *x = seg->index;
+	uint64_t part = key_part(to->key, to->key_bytes, x->skip);
+	uint32_t lo = 0;
+	uint32_t hi = seg->nblocks;
+
+	while (lo < hi)
+	{
+		uint32_t mid = lo + (hi - lo) / 2;
+		bool before = x->key[mid] < part;
+
+		if (x->key[mid] == part)
+		{
+			uint32_t bytes = x->key_bytes[mid];
+
+			if (FLOW_MAX(bytes, to->key_bytes) > x->skip + 8)
+				return false;
+			before = bytes == to->key_bytes ? x->ts[mid] < to->ts
+											: bytes < to->key_bytes;
+		}
+		if (before)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*np = lo;
+	return lo < seg->nblocks;
+}
+
+/* Look into block n of the segment, if the cache has it. */
+static FlowPeek
+peek_block(FlowSstReader *r, FlowSegment *seg, uint32_t n, const FlowSeek *to,
+		   bool last, FlowSstPoint *point)
+{
+	struct FlowSegmentIndex *x = seg->index;
+	FlowPeek found;
+
+	if (x->seen[n])
+		flowi_cache_prefetch(x->seen[n], FETCH_LINES);
+	if (!flowi_cache_try(r->env, r->space, r->info.id, seg->off + x->off[n],
+						 &point->ref))
+		return FLOW_PEEK_UNSURE;
+	x->seen[n] = point->ref.data;
+	point->blocks++;
+	found = flowi_block_peek(point->ref.data, point->ref.bytes, to, last,
+							 &point->rec);
+	/* then it is of columns, as its neighbours are */
+	if (found == FLOW_PEEK_UNSURE)
+		seg->decode = true;
+	if (found != FLOW_PEEK_ROW)
+		flowi_cache_unpin(r->env, &point->ref);
+	return found;
+}
+
+/* A key's last row is in the block before where the key ends, if it is the
+ * last row there. */
+static FlowStatus
+peek_before(FlowSstReader *r, uint32_t s, uint32_t n, const FlowSeek *to,
+			FlowSstPoint *point, FlowPeek *foundp)
+{
+	const FlowSpan *span;
+	bool have = true;
+
+	*foundp = FLOW_PEEK_NONE;
+	if (n == 0)
+	{
+		if (s-- == 0)
+			return FLOW_OK;
+		span = &r->segs[s].span;
+		if (flowi_key_cmp(span->last_key, span->last_bytes, to->key,
+						  to->key_bytes) != 0)
+			return FLOW_OK;
+		n = r->segs[s].nblocks;
+		FLOW_TRY(have_index(r, s, &have));
+	}
+	*foundp = FLOW_PEEK_UNSURE;
+	if (have)
+		*foundp = peek_block(r, &r->segs[s], n - 1, to, true, point);
+	return FLOW_OK;
+}
+
+FlowStatus
+flowi_sst_point(FlowSstReader *r, const FlowSeek *to, bool last,
+				FlowSstPoint *point, FlowPeek *foundp)
+{
+	FlowSeek at = *to;
+	FlowSegment *seg;
+	uint32_t s, n = 0;
+	bool have;
+
+	point->blocks = 0;
+	point->ref = (FlowCacheRef){0};
+	*foundp = FLOW_PEEK_NONE;
+	if (last)
+		at.ts = INT64_MAX;
+	s = find_segment(r, &at);
+	if (s < r->nsegs && !flowi_span_starts_behind(&r->segs[s].span, &at))
+	{
+		seg = &r->segs[s];
+		*foundp = FLOW_PEEK_UNSURE;
+		FLOW_TRY(have_index(r, s, &have));
+		if (!have || !find_block(seg, &at, &n))
+			return FLOW_OK;
+		*foundp = peek_block(r, seg, n, &at, last, point);
+	}
+	if (last && *foundp == FLOW_PEEK_NONE)
+		FLOW_TRY(peek_before(r, s, n, &at, point, foundp));
+	return FLOW_OK;
+}
+
+void
+flowi_sst_point_end(const FlowSstReader *r, FlowSstPoint *point)
+{
+	flowi_cache_unpin(r->env, &point->ref);
+}
