@@ -15,10 +15,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "env_posix_impl.h"
 #include "region.h"
+
+#define LARGE_PAGE ((size_t) 2 << 20)
+#define LARGE_REGION ((size_t) 64 << 20) /* from which on it gets them */
 
 /* What a FlowLock holds here. */
 typedef struct PosixLock
@@ -287,6 +291,25 @@ static const FlowEnv posix_env = {
 	.txn_outcome = posix_txn_outcome,
 };
 
+/*
+ * Lookups go all over a large region, and with small pages wait for the page
+ * tables as often as for the data.  A wish: without it all is as right.
+ */
+static void
+ask_for_large_pages(uint8_t *base, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+	size_t skip = LARGE_PAGE - (uintptr_t) base % LARGE_PAGE;
+
+	if (bytes >= LARGE_REGION)
+		(void) madvise(base + skip, (bytes - skip) / LARGE_PAGE * LARGE_PAGE,
+					   MADV_HUGEPAGE);
+#else
+	(void) base;
+	(void) bytes;
+#endif
+}
+
 FlowStatus
 flow_env_posix_create(size_t region_bytes, FlowEnv **envp)
 {
@@ -306,9 +329,12 @@ flow_env_posix_create(size_t region_bytes, FlowEnv **envp)
 		st = flowi_fail(FLOW_NOMEM, "out of memory: region of %zu bytes",
 						region_bytes);
 	else
+	{
+		ask_for_large_pages(host->region_base, region_bytes);
 		st = flow_region_init(&host->env, host->region_base, region_bytes,
 							  region_bytes / 16 * 7, region_bytes / 16 * 7,
 							  &host->env.region);
+	}
 	if (st != FLOW_OK)
 	{
 		flow_env_posix_free(&host->env);
