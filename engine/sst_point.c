@@ -5,7 +5,7 @@
  * What a lookup costs is how often it waits for memory.  An index leaf in the
  * block cache is some 100 bytes a block, keys apart from entries, behind a
  * lock; so a reader that is asked twice about a segment keeps of its leaf what
- * a search needs, 30 bytes a block: of each block's last key the eight bytes
+ * a search needs, 32 bytes a block: of each block's last key the eight bytes
  * behind what all keys of the segment begin with, and its time.  With that
  * comes where the block cache had the block when it was asked last: that may
  * be wrong by now, so it is only what the processor fetches while the cache
@@ -18,23 +18,29 @@
  */
 #include "sst_reader.h"
 
-/* Of the index of all segments of a reader: some 17,000 blocks. */
+/* Of the index of all segments of a reader: some 16,000 blocks. */
 #define INDEX_BYTES ((size_t) 512 << 10)
 
 /* Of a block: entry, header, columns of some 100 rows. */
 #define FETCH_LINES 12u
 
+/* What is known of a block; all of it in one cache line. */
+typedef struct PointBlock
+{
+	uint64_t key;		 /* of its last key what comes behind skip */
+	int64_t ts;			 /* of its last row */
+	const uint8_t *seen; /* where it was in the cache, or NULL */
+	uint32_t off;		 /* of its frame, from the segment's beginning */
+	uint16_t key_bytes;	 /* of its last key, all of it */
+} PointBlock;
+
+_Static_assert(FLOW_MAX_KEY <= UINT16_MAX, "key_bytes is 16 bits wide");
+
 struct FlowSegmentIndex
 {
-	uint32_t skip;		  /* bytes that all keys begin with */
-	uint64_t *key;		  /* of each block's last key what comes then */
-	int64_t *ts;		  /* of its last row */
-	const uint8_t **seen; /* where the block was in the cache, or NULL */
-	uint32_t *off;		  /* of its frame, from the segment's beginning */
-	uint16_t *key_bytes;  /* of its last key, all of it */
+	uint32_t skip; /* bytes that all keys begin with */
+	PointBlock block[];
 };
-
-#define INDEX_BLOCK_BYTES (8 + 8 + sizeof(void *) + 4 + 2)
 
 /* The eight bytes of a key behind skip, as a number that compares as they do;
  * those that are missing are 0. */
@@ -66,21 +72,14 @@ common_prefix(const FlowSpan *s)
 static struct FlowSegmentIndex *
 alloc_index(FlowSstReader *r, uint32_t n)
 {
-	size_t size = sizeof(struct FlowSegmentIndex) + n * INDEX_BLOCK_BYTES;
+	size_t size = sizeof(struct FlowSegmentIndex) + n * sizeof(PointBlock);
 	struct FlowSegmentIndex *x;
 
 	if (size > INDEX_BYTES - r->index_bytes)
 		return NULL;
 	x = r->env->alloc(r->env, size);
-	if (x == NULL)
-		return NULL;
-	r->index_bytes += size;
-	x->key = (uint64_t *) (x + 1);
-	x->ts = (int64_t *) (x->key + n);
-	x->seen = (const uint8_t **) (x->ts + n);
-	x->off = (uint32_t *) (x->seen + n);
-	x->key_bytes = (uint16_t *) (x->off + n);
-	memset((void *) x->seen, 0, n * sizeof(*x->seen));
+	if (x != NULL)
+		r->index_bytes += size;
 	return x;
 }
 
@@ -96,10 +95,11 @@ fill_index(const FlowSegment *seg, const FlowPiece *leaf,
 	{
 		if (!flowi_leaf_entry(seg, leaf, i, &e) || e.span.last_bytes < x->skip)
 			return false;
-		x->key[i] = key_part(e.span.last_key, e.span.last_bytes, x->skip);
-		x->key_bytes[i] = (uint16_t) e.span.last_bytes;
-		x->ts[i] = e.span.last_ts;
-		x->off[i] = (uint32_t) (e.off - seg->off);
+		x->block[i] = (PointBlock){
+			.key = key_part(e.span.last_key, e.span.last_bytes, x->skip),
+			.ts = e.span.last_ts,
+			.off = (uint32_t) (e.off - seg->off),
+			.key_bytes = (uint16_t) e.span.last_bytes};
 	}
 	return true;
 }
@@ -173,8 +173,8 @@ find_segment(const FlowSstReader *r, const FlowSeek *to)
 	return lo;
 }
 
-/* The same of the segment's blocks, with the key's part; false: its index does
- * not tell. */
+/* The first block of the segment that does not end before to, which the
+ * segment does not either; false: its index does not tell. */
 static bool
 find_block(const FlowSegment *seg, const FlowSeek *to, uint32_t *np)
 {
@@ -186,16 +186,16 @@ find_block(const FlowSegment *seg, const FlowSeek *to, uint32_t *np)
 	while (lo < hi)
 	{
 		uint32_t mid = lo + (hi - lo) / 2;
-		bool before = x->key[mid] < part;
+		const PointBlock *b = &x->block[mid];
+		bool before = b->key < part;
 
-		if (x->key[mid] == part)
+		if (b->key == part)
 		{
-			uint32_t bytes = x->key_bytes[mid];
-
-			if (FLOW_MAX(bytes, to->key_bytes) > x->skip + 8)
+			if (FLOW_MAX(b->key_bytes, to->key_bytes) > x->skip + 8)
 				return false;
-			before = bytes == to->key_bytes ? x->ts[mid] < to->ts
-											: bytes < to->key_bytes;
+			before = b->key_bytes == to->key_bytes
+						 ? b->ts < to->ts
+						 : b->key_bytes < to->key_bytes;
 		}
 		if (before)
 			lo = mid + 1;
@@ -211,15 +211,15 @@ static FlowPeek
 peek_block(FlowSstReader *r, FlowSegment *seg, uint32_t n, const FlowSeek *to,
 		   bool last, FlowSstPoint *point)
 {
-	struct FlowSegmentIndex *x = seg->index;
+	PointBlock *b = &seg->index->block[n];
 	FlowPeek found;
 
-	if (x->seen[n])
-		flowi_cache_prefetch(x->seen[n], FETCH_LINES);
-	if (!flowi_cache_try(r->env, r->space, r->info.id, seg->off + x->off[n],
+	if (b->seen)
+		flowi_cache_prefetch(b->seen, FETCH_LINES);
+	if (!flowi_cache_try(r->env, r->space, r->info.id, seg->off + b->off,
 						 &point->ref))
 		return FLOW_PEEK_UNSURE;
-	x->seen[n] = point->ref.data;
+	b->seen = point->ref.data;
 	point->blocks++;
 	found = flowi_block_peek(point->ref.data, point->ref.bytes, to, last,
 							 &point->rec);
