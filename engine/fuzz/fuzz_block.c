@@ -110,8 +110,52 @@ check_search(const FlowBlock *b, uint32_t run, uint32_t row)
 	FUZZ_CHECK(found_run == (end == b->run_row[run + 1] ? run + 1 : run));
 }
 
+/* What can be decoded is found undecoded too. */
 static void
-check_searches(const FlowBlock *b)
+check_peek(FlowBlock *b, uint32_t run, uint32_t row)
+{
+	FlowSeek to = {.ts = flowi_block_ts(b, run, row)};
+	FlowRec want = {0};
+	FlowRec got;
+	uint32_t found_run;
+
+	to.key = flowi_block_key(b, run, &to.key_bytes);
+	row = flowi_block_find(b, to.key, to.key_bytes, to.ts, false, &found_run);
+	flowi_block_rec(b, run, row, &want);
+	want.seq = b->seq[row];
+	for (int last = 0; last < 2; last++)
+	{
+		FUZZ_CHECK(flowi_block_peek(b->raw, b->raw_bytes, &to, last, &got) ==
+				   FLOW_PEEK_ROW);
+		FUZZ_CHECK(
+			last ? got.ts >= want.ts
+				 : rows_cmp_recs(&got, &want) == 0 && got.value == want.value &&
+					   got.value_bytes == want.value_bytes &&
+					   got.expire_at == want.expire_at && got.op == want.op);
+	}
+}
+
+/* Bytes that cannot be decoded: any answer, from inside of them. */
+static void
+peek_anyhow(const uint8_t *data, size_t size)
+{
+	for (uint32_t i = 0; i < 8; i++)
+	{
+		FlowSeek to = {.key = data, .ts = (int64_t) i * 1000};
+		FlowRec rec;
+
+		to.key_bytes = (uint32_t) FLOW_MIN(size, (size_t) i);
+		if (size > HEADER_BYTES + i)
+			to.key = data + size - i; /* perhaps the last key */
+		if (flowi_block_peek(data, size, &to, i % 2, &rec) != FLOW_PEEK_ROW)
+			continue;
+		FUZZ_CHECK(fuzz_inside(rec.key, rec.key_bytes, data, size));
+		FUZZ_CHECK(fuzz_inside(rec.value, rec.value_bytes, data, size));
+	}
+}
+
+static void
+check_searches(FlowBlock *b)
 {
 	uint32_t step = b->nrows / MAX_SEARCHES + 1;
 	uint32_t run = 0;
@@ -122,6 +166,8 @@ check_searches(const FlowBlock *b)
 		while (row >= b->run_row[run + 1])
 			run++;
 		check_search(b, run, row);
+		if (b->value_off)
+			check_peek(b, run, row);
 	}
 	FUZZ_CHECK(flowi_block_find(b, NULL, 0, INT64_MIN, false, &found_run) == 0);
 }
@@ -137,6 +183,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	flowi_codec_init(&codec, env);
 	flowi_buf_init(&value, env);
 	flowi_block_init(&b, env, &codec);
+	peek_anyhow(data, size);
 	for (int i = 0; i < 2; i++) /* again, into the memory of the first */
 	{
 		FlowStatus st = flowi_block_decode(&b, data, size, "block", 0);

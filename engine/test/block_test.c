@@ -175,6 +175,79 @@ check_find(const FlowBlock *b, const Rows *rows, CheckRandom *r)
 	}
 }
 
+/* The row at which a search for one version has to arrive; n: there is none. */
+static uint32_t
+find_one(const Rows *rows, const FlowSeek *to, bool last)
+{
+	uint32_t found = rows->n;
+
+	for (uint32_t i = 0; i < rows->n; i++)
+	{
+		const FlowRec *rec = &rows->rec[i];
+
+		if (flowi_key_cmp(rec->key, rec->key_bytes, to->key, to->key_bytes) !=
+				0 ||
+			(!last && rec->ts != to->ts))
+			continue;
+		if (found == rows->n || !rows_same_identity(&rows->rec[found], rec))
+			found = i;
+	}
+	return found;
+}
+
+static void
+check_peek(const uint8_t *raw, size_t raw_bytes, const Rows *rows,
+		   CheckRandom *r)
+{
+	for (int i = 0; i < 200; i++)
+	{
+		FlowSeek to;
+		FlowRec rec;
+		bool last = check_below(r, 2);
+		uint32_t row;
+		FlowPeek found;
+
+		rows_random_seek(rows, r, &to);
+		row = find_one(rows, &to, last);
+		found = flowi_block_peek(raw, raw_bytes, &to, last, &rec);
+		if (raw[0] != FLOW_BLOCK_ROWS)
+			CHECK(found == FLOW_PEEK_UNSURE);
+		else if (row == rows->n)
+			CHECK(found == FLOW_PEEK_NONE);
+		else
+		{
+			CHECK(found == FLOW_PEEK_ROW && rec.txn == NULL);
+			rows_check_rec(&rec, &rows->rec[row]);
+		}
+	}
+}
+
+/* Of bytes that may be anything nothing else is touched. */
+static uint64_t
+peek_hostile(const uint8_t *raw, size_t n, const Rows *rows, CheckRandom *r)
+{
+	uint8_t *copy = rows_alloc(n);
+	uint64_t sum = 0;
+
+	memcpy(copy, raw, n);
+	for (int i = 0; i < 4; i++)
+	{
+		FlowSeek to;
+		FlowRec rec;
+
+		rows_random_seek(rows, r, &to);
+		if (flowi_block_peek(copy, n, &to, i % 2, &rec) != FLOW_PEEK_ROW)
+			continue;
+		CHECK((rec.op == FLOW_DELETE) == (rec.value == NULL));
+		for (uint32_t k = 0; k < rec.key_bytes; k++)
+			sum += rec.key[k];
+		for (uint32_t k = 0; k < rec.value_bytes; k++)
+			sum += rec.value[k];
+	}
+	free(copy);
+	return sum;
+}
+
 /* Decode bytes that may be anything from a buffer of just that size, and
  * touch all that the block then claims to have. */
 static uint64_t
@@ -210,7 +283,8 @@ decode_hostile(FlowBlock *b, const uint8_t *raw, size_t n)
 }
 
 static void
-check_hostile(FlowBlock *b, const uint8_t *raw, size_t n, CheckRandom *r)
+check_hostile(FlowBlock *b, const uint8_t *raw, size_t n, const Rows *rows,
+			  CheckRandom *r)
 {
 	uint8_t *copy = rows_alloc(n);
 
@@ -230,6 +304,8 @@ check_hostile(FlowBlock *b, const uint8_t *raw, size_t n, CheckRandom *r)
 		}
 		decode_hostile(b, copy, n);
 		decode_hostile(b, raw, check_below(r, n));
+		peek_hostile(copy, n, rows, r);
+		peek_hostile(raw, check_below(r, n), rows, r);
 	}
 	/* a cut block of rows is never right; of columns the chunks of values are
 	 * looked at when they are wanted */
@@ -285,10 +361,11 @@ test_random(CheckRandom *r)
 		CHECK_OK(flowi_block_decode(&block, raw, raw_bytes, "block", 0));
 		check_rows(&block, &rows, r);
 		check_find(&block, &rows, r);
+		check_peek(raw, raw_bytes, &rows, r);
 		if (builder.as_columns)
 			check_pick(&block, &rows, &shape, r);
 		as_columns += builder.as_columns;
-		check_hostile(&block, raw, raw_bytes, r);
+		check_hostile(&block, raw, raw_bytes, &rows, r);
 		rows_free(&rows);
 		flowi_block_builder_free(&builder);
 	}
