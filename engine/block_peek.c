@@ -7,7 +7,7 @@
  * header, the runs' columns up to the key's, the time steps of its run, and
  * the lengths of the values before the one that is wanted.
  *
- * It is for bytes that a decoder has accepted once.  They are believed no
+ * It is for bytes that a decoder has accepted once (I19).  They are believed no
  * more for that: nothing outside of them is touched whatever they say, and
  * what is not plainly right is UNSURE, so that the decoder says what is wrong.
  *
@@ -175,7 +175,7 @@ lay_out(Block *b, const uint8_t *raw, size_t raw_bytes)
 	nmortal = b->flags & FLAG_MORTAL ? n : 0;
 	if (b->mortal)
 		nmortal = count_bits(b->mortal, n);
-	if (!set_column(b, raw, COL_LIFE, nmortal, &at))
+	if (nmortal > 0 && !set_column(b, raw, COL_LIFE, nmortal, &at))
 		return false;
 	b->keys = raw + at;
 	return true;

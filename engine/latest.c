@@ -16,14 +16,14 @@
  */
 #include "lookup.h"
 
-/* A version that is the key's last one in its source. */
+/* A version that is the key's last one in its memtable; these come newest
+ * first, so of one time the first decides. */
 static void
 consider(Lookup *l, const FlowRec *rec)
 {
 	if (!flowi_scan_visible(l->s, FLOW_SOURCE_MEMTABLE, rec))
 		l->unsure = true;
-	else if (!l->found || rec->ts > l->rec.ts ||
-			 (rec->ts == l->rec.ts && rec->seq > l->rec.seq))
+	else if (!l->found || rec->ts > l->rec.ts)
 	{
 		l->found = true;
 		l->kind = FLOW_SOURCE_MEMTABLE;

@@ -69,10 +69,16 @@ common_prefix(const FlowSpan *s)
 
 /* ---------------------------------------------------------------- the index */
 
-static struct FlowSegmentIndex *
-alloc_index(FlowSstReader *r, uint32_t n)
+static size_t
+index_bytes(uint32_t nblocks)
 {
-	size_t size = sizeof(struct FlowSegmentIndex) + n * sizeof(PointBlock);
+	return sizeof(struct FlowSegmentIndex) + nblocks * sizeof(PointBlock);
+}
+
+static struct FlowSegmentIndex *
+alloc_index(FlowSstReader *r, uint32_t nblocks)
+{
+	size_t size = index_bytes(nblocks);
 	struct FlowSegmentIndex *x;
 
 	if (size > INDEX_BYTES - r->index_bytes)
@@ -104,6 +110,17 @@ fill_index(const FlowSegment *seg, const FlowPiece *leaf,
 	return true;
 }
 
+/* The segment has none from now on. */
+static void
+drop_index(FlowSstReader *r, FlowSegment *seg)
+{
+	if (seg->index != NULL)
+		r->index_bytes -= index_bytes(seg->nblocks);
+	r->env->free(r->env, seg->index);
+	seg->index = NULL;
+	seg->decode = true;
+}
+
 /* Make the segment's index.  Without room for it, and when its leaf is
  * damaged, which the iterator will report, the segment has none. */
 static FlowStatus
@@ -112,19 +129,19 @@ make_index(FlowSstReader *r, uint32_t s)
 	FlowSegment *seg = &r->segs[s];
 	FlowPiece leaf = {0};
 	FlowStatus st;
+	bool filled;
 
-	seg->decode = true;
 	seg->index = alloc_index(r, seg->nblocks);
 	if (seg->index == NULL)
-		return FLOW_OK;
-	st = flowi_leaf_load(r, s, true, &leaf);
-	seg->decode = st != FLOW_OK || !fill_index(seg, &leaf, seg->index);
-	flowi_piece_free(r, &leaf);
-	if (seg->decode)
 	{
-		r->env->free(r->env, seg->index);
-		seg->index = NULL;
+		seg->decode = true;
+		return FLOW_OK;
 	}
+	st = flowi_leaf_load(r, s, true, &leaf);
+	filled = st == FLOW_OK && fill_index(seg, &leaf, seg->index);
+	flowi_piece_free(r, &leaf);
+	if (!filled)
+		drop_index(r, seg);
 	return st;
 }
 
@@ -145,7 +162,7 @@ have_index(FlowSstReader *r, uint32_t s, bool *havep)
 	seg->asked = true;
 	if (seg->index == NULL && before && !seg->decode)
 		FLOW_TRY(make_index(r, s));
-	*havep = seg->index != NULL && !seg->decode;
+	*havep = seg->index != NULL;
 	return FLOW_OK;
 }
 
@@ -223,11 +240,11 @@ peek_block(FlowSstReader *r, FlowSegment *seg, uint32_t n, const FlowSeek *to,
 	point->blocks++;
 	found = flowi_block_peek(point->ref.data, point->ref.bytes, to, last,
 							 &point->rec);
-	/* then it is of columns, as its neighbours are */
-	if (found == FLOW_PEEK_UNSURE)
-		seg->decode = true;
 	if (found != FLOW_PEEK_ROW)
 		flowi_cache_unpin(r->env, &point->ref);
+	/* it is of columns, as its neighbours are */
+	if (found == FLOW_PEEK_UNSURE)
+		drop_index(r, seg);
 	return found;
 }
 
