@@ -114,11 +114,13 @@ look_into_memory(Lookup *l)
 	FLOW_TRY(look_into_own(l));
 	for (uint32_t i = 0; i < s->pins.nmemtables && !l->found; i++)
 	{
-		if (!flowi_memtable_has(s->pins.memtables[i], spec->store_id, l->to.key,
-								l->to.key_bytes))
+		FlowStatus st = flowi_memtable_key_iter(
+			s->db->env, s->pins.memtables[i], spec->store_id, l->to.key,
+			l->to.key_bytes, &it);
+
+		if (st == FLOW_NOTFOUND)
 			continue;
-		FLOW_TRY(flowi_memtable_iter(s->db->env, s->pins.memtables[i],
-									 spec->store_id, false, &it));
+		FLOW_TRY(st);
 		FLOW_TRY(look_into(l, it, FLOW_SOURCE_MEMTABLE));
 	}
 	return FLOW_OK;

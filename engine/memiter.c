@@ -24,8 +24,9 @@ typedef struct MemIter
 	FlowEnv *env;
 	FlowMemtable *mt;
 	uint32_t store_id;
-	bool on_late; /* the current row is the late one */
-	bool placed;  /* in reverse: order stands before series */
+	FlowMemSeries *known; /* the series of all seeks, or NULL */
+	bool on_late;		  /* the current row is the late one */
+	bool placed;		  /* in reverse: order stands before series */
 
 	FlowMemSeries *series;
 	/* the run's next row, if at < count (in reverse: at != FLOW_NO_ROW) */
@@ -205,6 +206,8 @@ seek_series(MemIter *it, const FlowSeek *to, bool *inp)
 	FlowMemSeries *s;
 
 	*inp = !to->unbounded;
+	if (it->known)
+		return it->known;
 	if (to->unbounded)
 		place.edge = -1;
 	else
@@ -381,6 +384,7 @@ flowi_memtable_iter(FlowEnv *env, FlowMemtable *mt, uint32_t store_id,
 	it->env = env;
 	it->mt = mt;
 	it->store_id = store_id;
+	it->known = NULL;
 	*itp = &it->base;
 	return FLOW_OK;
 }
@@ -397,11 +401,18 @@ find_series(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
 							 store_id, key, key_bytes);
 }
 
-bool
-flowi_memtable_has(FlowMemtable *mt, uint32_t store_id, const uint8_t *key,
-				   uint32_t key_bytes)
+FlowStatus
+flowi_memtable_key_iter(FlowEnv *env, FlowMemtable *mt, uint32_t store_id,
+						const uint8_t *key, uint32_t key_bytes, FlowIter **itp)
 {
-	return find_series(mt, store_id, key, key_bytes) != NULL;
+	FlowMemSeries *s = find_series(mt, store_id, key, key_bytes);
+
+	*itp = NULL;
+	if (s == NULL)
+		return FLOW_NOTFOUND;
+	FLOW_TRY(flowi_memtable_iter(env, mt, store_id, false, itp));
+	((MemIter *) *itp)->known = s;
+	return FLOW_OK;
 }
 
 bool

@@ -170,12 +170,16 @@ extern FlowStatus flowi_memtable_next_store(FlowMemtable *mt, uint32_t from,
 
 /*
  * For lookups; the caller holds a reference:
- * flowi_memtable_has: is there a series of that key?
- * flowi_memtable_last: the newest version of its last identity, in memory of
- * the memtable; false: there is none.
+ * flowi_memtable_key_iter
+ *		A forward iterator for seeks to that key, and on from there; NOTFOUND,
+ *		without a record: there is no row of it.
+ * flowi_memtable_last: the newest version of the key's last identity, in
+ *		memory of the memtable; false: there is none.
  */
-extern bool flowi_memtable_has(FlowMemtable *mt, uint32_t store_id,
-							   const uint8_t *key, uint32_t key_bytes);
+extern FlowStatus flowi_memtable_key_iter(FlowEnv *env, FlowMemtable *mt,
+										  uint32_t store_id, const uint8_t *key,
+										  uint32_t key_bytes,
+										  FlowIter **itp) FLOW_MUST_CHECK;
 extern bool flowi_memtable_last(FlowMemtable *mt, uint32_t store_id,
 								const uint8_t *key, uint32_t key_bytes,
 								FlowRec *rec);

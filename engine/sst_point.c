@@ -286,6 +286,9 @@ flowi_sst_point(FlowSstReader *r, const FlowSeek *to, bool last,
 
 	point->blocks = 0;
 	point->ref = (FlowCacheRef){0};
+	*foundp = FLOW_PEEK_UNSURE;
+	if (r->asked_seg < r->nsegs && r->segs[r->asked_seg].decode)
+		return FLOW_OK;
 	*foundp = FLOW_PEEK_NONE;
 	if (last)
 		at.ts = INT64_MAX;
