@@ -275,12 +275,6 @@ sub query_step
     my @hints = hints($kind);
     my $workers = grep { /parallel/ } @hints;
 
-    # rows of one file are counted by its index
-    if ($kind eq 'edge sums' && !$self->{in_xact} && !$self->{self} && chance(0.4))
-    {
-        $self->remember("SELECT flowdb_compact('flow')");
-        $self->tell("SELECT flowdb_compact('flow')");
-    }
     $self->tell(map { "SET $_" } @hints) if @hints;
     # a function's queries have none
     $self->both($kind, twin($sql), ordered => $ordered, alone => $workers);
@@ -492,7 +486,24 @@ sub new_table
         my ($kind, $f1, $h1, $o) = @$change;
         $self->both($kind, $f1, $h1, %$o, change => 1) unless $self->{stale};
     }
-    $self->maintenance_step if !$self->{stale} && chance(0.4);
+    return if $self->{stale};
+    return $self->count_by_index($table) if time_of($table) && chance(0.6);
+    $self->maintenance_step if chance(0.4);
+    return;
+}
+
+# Rows of one file, of which none was ever changed, are counted by its index.
+sub count_by_index
+{
+    my ($self, $table) = @_;
+
+    $self->tell("SELECT flowdb_flush('flow')", "SELECT flowdb_compact('flow')") unless $self->{self};
+    $self->look_for_edges;
+    foreach (1 .. 4)
+    {
+        my ($sql) = edge_sums($table);
+        $self->both('edge sums', twin($sql)) if $sql && !$self->{stale};
+    }
     return;
 }
 
