@@ -76,6 +76,9 @@ flowi_heap_open(FlowColumnReader *r, const uint8_t **pp, const uint8_t *end)
 	if (p == end)
 		return false;
 	r->heap_codec = *p++;
+	/* blocks alone are packed */
+	if (r->heap_codec > FLOW_CODEC_ZSTD)
+		return false;
 	if (!flowi_get_varint(&p, end, &raw) || raw > SIZE_MAX / 2)
 		return false;
 	stored = raw;

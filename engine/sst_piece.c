@@ -152,6 +152,7 @@ flowi_piece_unpack(FlowSstReader *r, FlowPiece *p, const FlowFrameSpec *spec,
 		frame[FRAME_KIND] != spec->kind || frame[FRAME_ZERO] != 0 ||
 		frame[FRAME_ZERO + 1] != 0 || raw > FLOW_BLOCK_MAX_BYTES ||
 		raw > spec->most ||
+		(frame[FRAME_CODEC] == FLOW_CODEC_BLOCK && spec->kind != KIND_BLOCK) ||
 		!flowi_codec_plausible(frame[FRAME_CODEC], bytes, stored, raw))
 		return flowi_reader_damaged(r, spec->off, "malformed frame");
 	/* what was not verified is not for others */

@@ -212,7 +212,8 @@ pack_block(FlowSstWriter *w, const uint8_t **packedp, size_t *bytesp)
 	const FlowBuf *raw = &w->block.raw;
 
 	*bytesp = 0;
-	if (w->spec.compression != FLOW_COMPRESS_ZSTD)
+	if (w->spec.compression != FLOW_COMPRESS_ZSTD ||
+		raw->len > FLOW_PACKED_MAX_BYTES)
 		return FLOW_OK;
 	if (w->pack_pause > 0)
 	{
