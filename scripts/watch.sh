@@ -28,7 +28,7 @@ choose_watch()
             ;;
         01)
             watch=valgrind slower=20 watched_groups="regress isolation tap"
-            build_args=("COPT=-O1 -g -DFLOWDB_MALLOC")
+            build_args=("COPT=-O1 -g -DFLOWDB_MALLOC -DFLOWDB_VALGRIND")
             ;;
         *) die "SANITIZE=1 or VALGRIND=1, not both" ;;
     esac

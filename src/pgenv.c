@@ -23,6 +23,10 @@
 #include "flowdb.h"
 #include "flowdb_shmem.h"
 
+#ifdef FLOWDB_VALGRIND
+#include <valgrind/memcheck.h>
+#endif
+
 #include "../engine/common.h"
 
 /* Every private allocation carries its size, because repalloc has no form
@@ -116,9 +120,23 @@ acquire_spinning(LWLock *lock)
 	return false;
 }
 
+/*
+ * FLOWDB_VALGRIND: what this process has left undefined in shared memory, padding
+ * for one, would stay so in its view whatever another one writes there.
+ */
+static void
+trust_shared_memory(void)
+{
+#ifdef FLOWDB_VALGRIND
+	(void) VALGRIND_MAKE_MEM_DEFINED(flowdb_shared->region,
+									 flowdb_region_bytes());
+#endif
+}
+
 static void
 env_lock_acquire(FlowEnv *env, FlowLock *lock, FlowLockMode mode)
 {
+	trust_shared_memory();
 	if (mode == FLOW_LOCK_SHARED)
 		LWLockAcquire((LWLock *) lock, LW_SHARED);
 	else if (!acquire_spinning((LWLock *) lock))
