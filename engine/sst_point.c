@@ -6,14 +6,15 @@
  * block cache is some 100 bytes a block, keys apart from entries, behind a
  * lock; so a reader that is asked twice about a segment keeps of its leaf what
  * a search needs, 32 bytes a block: of each block's last key the eight bytes
- * behind what all keys of the segment begin with, and its time.  With that
+ * behind what all keys of the segment begin with, and its time.  What is left
+ * of longer keys is kept once a key, for those that eight bytes do not tell
+ * apart: mostly the searched one itself, when its rows fill blocks.  With that
  * comes where the block cache had the block when it was asked last: that may
  * be wrong by now, so it is only what the processor fetches while the cache
  * is asked.
  *
  * The block itself is searched where it lies (block_peek.c).  A block that is
- * not in the cache, or of columns, a key that eight bytes do not tell from
- * another: all that is left to the iterator.
+ * not in the cache, or of columns, is left to the iterator.
  *-------------------------------------------------------------------------
  */
 #include "sst_reader.h"
@@ -32,15 +33,28 @@ typedef struct PointBlock
 	const uint8_t *seen; /* where it was in the cache, or NULL */
 	uint32_t off;		 /* of its frame, from the segment's beginning */
 	uint16_t key_bytes;	 /* of its last key, all of it */
+	uint16_t rest;		 /* number of its last key's rest, if it has one */
 } PointBlock;
 
 _Static_assert(FLOW_MAX_KEY <= UINT16_MAX, "key_bytes is 16 bits wide");
+_Static_assert(sizeof(PointBlock) == 32, "two blocks to a cache line");
 
+/* In one piece of memory, in this order. */
 struct FlowSegmentIndex
 {
-	uint32_t skip; /* bytes that all keys begin with */
-	PointBlock block[];
+	PointBlock *block; /* aligned to its size */
+	uint32_t *rest_at; /* where in rests each begins */
+	uint8_t *rests;	   /* of long last keys what is behind key */
+	size_t bytes;	   /* of all that */
+	uint32_t skip;	   /* bytes that all keys begin with */
 };
+
+/* What the rests of a segment's last keys take. */
+typedef struct Rests
+{
+	uint32_t n;
+	size_t bytes;
+} Rests;
 
 /* The eight bytes of a key behind skip, as a number that compares as they do;
  * those that are missing are 0. */
@@ -69,45 +83,99 @@ common_prefix(const FlowSpan *s)
 
 /* ---------------------------------------------------------------- the index */
 
-static size_t
-index_bytes(uint32_t nblocks)
+/* The rest of block i's last key, behind its first from bytes, if there is one
+ * and the block before does not end with the same key; else NULL. */
+static const uint8_t *
+new_rest(const FlowLeafEntry *e, const FlowLeafEntry *before, uint32_t from)
 {
-	return sizeof(struct FlowSegmentIndex) + nblocks * sizeof(PointBlock);
+	const FlowSpan *last = &e->span;
+
+	if (last->last_bytes <= from ||
+		(before && flowi_key_cmp(before->span.last_key, before->span.last_bytes,
+								 last->last_key, last->last_bytes) == 0))
+		return NULL;
+	return last->last_key + from;
 }
 
-static struct FlowSegmentIndex *
-alloc_index(FlowSstReader *r, uint32_t nblocks)
+/* False: the leaf is damaged. */
+static bool
+measure_rests(const FlowSegment *seg, const FlowPiece *leaf, uint32_t skip,
+			  Rests *rests)
 {
-	size_t size = index_bytes(nblocks);
-	struct FlowSegmentIndex *x;
+	FlowLeafEntry e[2];
 
-	if (size > INDEX_BYTES - r->index_bytes)
+	*rests = (Rests){0};
+	for (uint32_t i = 0; i < seg->nblocks; i++)
+	{
+		FlowLeafEntry *now = &e[i % 2];
+
+		if (!flowi_leaf_entry(seg, leaf, i, now) || now->span.last_bytes < skip)
+			return false;
+		if (new_rest(now, i ? &e[1 - i % 2] : NULL, skip + 8))
+		{
+			rests->n++;
+			rests->bytes += now->span.last_bytes - skip - 8;
+		}
+	}
+	return true;
+}
+
+/* NULL: there is no room or no memory for it. */
+static struct FlowSegmentIndex *
+alloc_index(FlowSstReader *r, const FlowSegment *seg, const Rests *rests)
+{
+	size_t blocks = seg->nblocks * sizeof(PointBlock);
+	size_t size = sizeof(struct FlowSegmentIndex) + sizeof(PointBlock) - 1 +
+				  blocks + rests->n * sizeof(uint32_t) + rests->bytes;
+	struct FlowSegmentIndex *x;
+	uintptr_t at;
+
+	if (size > INDEX_BYTES - r->index_bytes || rests->n > UINT16_MAX)
 		return NULL;
 	x = r->env->alloc(r->env, size);
-	if (x != NULL)
-		r->index_bytes += size;
+	if (x == NULL)
+		return NULL;
+	r->index_bytes += size;
+	at = (uintptr_t) (x + 1) + sizeof(PointBlock) - 1;
+	x->block = (PointBlock *) (at - at % sizeof(PointBlock));
+	x->rest_at = (uint32_t *) (x->block + seg->nblocks);
+	x->rests = (uint8_t *) (x->rest_at + rests->n);
+	x->bytes = size;
 	return x;
 }
 
-/* Fill it from the segment's leaf; false: that is damaged. */
-static bool
-fill_index(const FlowSegment *seg, const FlowPiece *leaf,
+/* Fill it from the segment's leaf, which was measured. */
+static void
+fill_index(const FlowSegment *seg, const FlowPiece *leaf, uint32_t skip,
 		   struct FlowSegmentIndex *x)
 {
-	FlowLeafEntry e;
+	FlowLeafEntry e[2];
+	uint32_t n = 0;
+	uint32_t at = 0;
 
-	x->skip = common_prefix(&seg->span);
+	x->skip = skip;
 	for (uint32_t i = 0; i < seg->nblocks; i++)
 	{
-		if (!flowi_leaf_entry(seg, leaf, i, &e) || e.span.last_bytes < x->skip)
-			return false;
+		FlowLeafEntry *now = &e[i % 2];
+		const uint8_t *rest;
+
+		(void) flowi_leaf_entry(seg, leaf, i, now);
+		rest = new_rest(now, i ? &e[1 - i % 2] : NULL, skip + 8);
+		if (rest)
+		{
+			uint32_t bytes = now->span.last_bytes - skip - 8;
+
+			memcpy(x->rests + at, rest, bytes);
+			x->rest_at[n++] = at;
+			at += bytes;
+		}
 		x->block[i] = (PointBlock){
-			.key = key_part(e.span.last_key, e.span.last_bytes, x->skip),
-			.ts = e.span.last_ts,
-			.off = (uint32_t) (e.off - seg->off),
-			.key_bytes = (uint16_t) e.span.last_bytes};
+			.key = key_part(now->span.last_key, now->span.last_bytes, skip),
+			.ts = now->span.last_ts,
+			.off = (uint32_t) (now->off - seg->off),
+			.key_bytes = (uint16_t) now->span.last_bytes,
+			.rest = (uint16_t) (n ? n - 1 : 0)};
 	}
-	return true;
 }
 
 /* The segment has none from now on. */
@@ -115,7 +183,7 @@ static void
 drop_index(FlowSstReader *r, FlowSegment *seg)
 {
 	if (seg->index != NULL)
-		r->index_bytes -= index_bytes(seg->nblocks);
+		r->index_bytes -= seg->index->bytes;
 	r->env->free(r->env, seg->index);
 	seg->index = NULL;
 	seg->decode = true;
@@ -127,22 +195,19 @@ static FlowStatus
 make_index(FlowSstReader *r, uint32_t s)
 {
 	FlowSegment *seg = &r->segs[s];
+	uint32_t skip = common_prefix(&seg->span);
 	FlowPiece leaf = {0};
-	FlowStatus st;
-	bool filled;
+	Rests rests;
 
-	seg->index = alloc_index(r, seg->nblocks);
-	if (seg->index == NULL)
-	{
+	FLOW_TRY(flowi_leaf_load(r, s, true, &leaf));
+	if (measure_rests(seg, &leaf, skip, &rests))
+		seg->index = alloc_index(r, seg, &rests);
+	if (seg->index)
+		fill_index(seg, &leaf, skip, seg->index);
+	else
 		seg->decode = true;
-		return FLOW_OK;
-	}
-	st = flowi_leaf_load(r, s, true, &leaf);
-	filled = st == FLOW_OK && fill_index(seg, &leaf, seg->index);
 	flowi_piece_free(r, &leaf);
-	if (!filled)
-		drop_index(r, seg);
-	return st;
+	return FLOW_OK;
 }
 
 void
@@ -190,8 +255,22 @@ find_segment(const FlowSstReader *r, const FlowSeek *to)
 	return lo;
 }
 
+/* A block's last key, whose part behind skip is that of to's key, with that. */
+static int
+compare_rest(const struct FlowSegmentIndex *x, const PointBlock *b,
+			 const FlowSeek *to)
+{
+	uint32_t from = x->skip + 8;
+
+	/* of one that ends within those eight bytes the others are 0 */
+	if (b->key_bytes <= from || to->key_bytes <= from)
+		return (b->key_bytes > to->key_bytes) - (b->key_bytes < to->key_bytes);
+	return flowi_key_cmp(x->rests + x->rest_at[b->rest], b->key_bytes - from,
+						 to->key + from, to->key_bytes - from);
+}
+
 /* The first block of the segment that does not end before to, which the
- * segment does not either; false: its index does not tell. */
+ * segment does not either; false: its index is not right. */
 static bool
 find_block(const FlowSegment *seg, const FlowSeek *to, uint32_t *np)
 {
@@ -208,11 +287,9 @@ find_block(const FlowSegment *seg, const FlowSeek *to, uint32_t *np)
 
 		if (b->key == part)
 		{
-			if (FLOW_MAX(b->key_bytes, to->key_bytes) > x->skip + 8)
-				return false;
-			before = b->key_bytes == to->key_bytes
-						 ? b->ts < to->ts
-						 : b->key_bytes < to->key_bytes;
+			int c = compare_rest(x, b, to);
+
+			before = c < 0 || (c == 0 && b->ts < to->ts);
 		}
 		if (before)
 			lo = mid + 1;

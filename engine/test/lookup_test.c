@@ -162,6 +162,75 @@ test_ends(void)
 	check_passed("keys that end with a block");
 }
 
+/* Long keys whose first bytes do not tell them apart, or of which one
+ * fills many blocks: once the cache has all, each row is told at once. */
+static void
+check_keys(const char *format, uint32_t factor, uint32_t nkeys)
+{
+	enum
+	{
+		ROWS = 1200
+	};
+	uint64_t found[3] = {0};
+	FlowSstReader *r;
+	char key[64];
+	Rows rows;
+
+	ssts_make_series(&rows, ROWS, 20);
+	for (uint32_t i = 0; i < ROWS; i++)
+	{
+		FlowRec *rec = &rows.rec[i];
+		uint32_t k = i / (ROWS / nkeys);
+		int n = snprintf(key, sizeof(key), format, k * factor, k * factor);
+
+		free((void *) rec->key);
+		rec->key = rows_alloc((size_t) n);
+		rec->key_bytes = (uint32_t) n;
+		memcpy((uint8_t *) rec->key, key, (size_t) n);
+	}
+	qsort(rows.rec, ROWS, sizeof(FlowRec), rows_cmp_recs);
+	CHECK_OK(ssts_write(&rows, NULL, NULL));
+	CHECK_OK(ssts_open(&r));
+	fill_cache(r);
+	for (int again = 0; again < 3; again++)
+		for (uint32_t i = 0; i < ROWS; i++)
+		{
+			FlowSeek to = {.key = rows.rec[i].key,
+						   .key_bytes = rows.rec[i].key_bytes,
+						   .ts = rows.rec[i].ts};
+
+			found[FLOW_PEEK_UNSURE] *= again == 2;
+			check_point(r, &rows, &to, true, found);
+			check_point(r, &rows, &to, false, found);
+			to.ts++;
+			check_point(r, &rows, &to, false, found);
+		}
+	CHECK(found[FLOW_PEEK_UNSURE] == 0);
+	CHECK(found[FLOW_PEEK_ROW] > 4 * ROWS && found[FLOW_PEEK_NONE] >= 2 * ROWS);
+	flowi_sst_close(r);
+	rows_free(&rows);
+}
+
+static void
+test_long_keys(void)
+{
+	static const char *const formats[] = {
+		"%08x-9a4c-4f0e-8d5b-0123456789ab",
+		"550e8400-e29b-41d4-a716-44665544%04x",
+		"host=web-%03u,region=eu,metric=cpu-%u", "%02u-all-the-same-behind-%u"};
+
+	ssts_begin("lookup_test", 8 << 20);
+	for (int blocks = 0; blocks < 8; blocks += 4)
+		for (uint32_t nkeys = 1; nkeys <= 300; nkeys = nkeys * 4 - 1)
+			for (size_t f = 0; f < 4; f++)
+			{
+				sst_spec.segment_blocks = (uint32_t) blocks;
+				check_keys(formats[f], f ? 1 : 2654435761u, nkeys);
+			}
+	ssts_end();
+	check_passed("long keys");
+}
+
 /* ----------------------------------------------------------------- stores */
 
 #define NKEYS 40
@@ -428,6 +497,7 @@ main(int argc, char **argv)
 
 	test_points(&rnd, 4 * rounds);
 	test_ends();
+	test_long_keys();
 	test_stores(&rnd, rounds);
 	test_counts();
 	return 0;
