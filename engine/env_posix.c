@@ -17,10 +17,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "env_posix_impl.h"
 #include "region.h"
 
+#define SMALL_PAGE ((size_t) 4 << 10) /* or larger */
 #define LARGE_PAGE ((size_t) 2 << 20)
 #define LARGE_REGION ((size_t) 64 << 20) /* from which on it gets them */
 
@@ -291,19 +293,43 @@ static const FlowEnv posix_env = {
 	.txn_outcome = posix_txn_outcome,
 };
 
+#ifdef MADV_HUGEPAGE
+/* Has any of it been written? */
+static bool
+is_touched(uint8_t *base, size_t bytes)
+{
+	unsigned char in[LARGE_PAGE / SMALL_PAGE];
+
+	if (sysconf(_SC_PAGESIZE) < (long) SMALL_PAGE ||
+		mincore(base, bytes, in) != 0)
+		return true;
+	for (size_t i = 0; i < bytes / (size_t) sysconf(_SC_PAGESIZE); i++)
+		if (in[i] & 1)
+			return true;
+	return false;
+}
+#endif
+
 /*
  * Lookups go all over a large region, and with small pages wait for the page
  * tables as often as for the data.  A wish: without it all is as right.
+ *
+ * A large page is there as a whole once a byte of it is written.  So none is
+ * where the region was written as it was made: there each part of the block
+ * cache begins, and a database that holds little has little more than those
+ * beginnings.
  */
 static void
 ask_for_large_pages(uint8_t *base, size_t bytes)
 {
 #ifdef MADV_HUGEPAGE
-	size_t skip = LARGE_PAGE - (uintptr_t) base % LARGE_PAGE;
+	size_t at = -(uintptr_t) base % LARGE_PAGE;
 
-	if (bytes >= LARGE_REGION)
-		(void) madvise(base + skip, (bytes - skip) / LARGE_PAGE * LARGE_PAGE,
-					   MADV_HUGEPAGE);
+	if (bytes < LARGE_REGION)
+		return;
+	for (; bytes - at >= LARGE_PAGE; at += LARGE_PAGE)
+		if (!is_touched(base + at, LARGE_PAGE))
+			(void) madvise(base + at, LARGE_PAGE, MADV_HUGEPAGE);
 #else
 	(void) base;
 	(void) bytes;
@@ -329,17 +355,15 @@ flow_env_posix_create(size_t region_bytes, FlowEnv **envp)
 		st = flowi_fail(FLOW_NOMEM, "out of memory: region of %zu bytes",
 						region_bytes);
 	else
-	{
-		ask_for_large_pages(host->region_base, region_bytes);
 		st = flow_region_init(&host->env, host->region_base, region_bytes,
 							  region_bytes / 16 * 7, region_bytes / 16 * 7,
 							  &host->env.region);
-	}
 	if (st != FLOW_OK)
 	{
 		flow_env_posix_free(&host->env);
 		return st;
 	}
+	ask_for_large_pages(host->region_base, region_bytes);
 	*envp = &host->env;
 	return FLOW_OK;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../cache.h"
 #include "../common.h"
 #include "../env_posix.h"
 
@@ -278,6 +279,44 @@ test_dir_lock(FlowEnv *env)
 	check_passed("lock of a directory");
 }
 
+/* Bytes of memory that the process has. */
+static size_t
+resident(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long all, in = 0;
+
+	if (f)
+	{
+		CHECK(fscanf(f, "%lu %lu", &all, &in) == 2);
+		fclose(f);
+	}
+	return (size_t) in * (size_t) sysconf(_SC_PAGESIZE);
+}
+
+/* What a large region does not hold it does not take, though it would like
+ * large pages. */
+static void
+test_large_region(void)
+{
+	size_t before = resident();
+	FlowEnv *env;
+
+	CHECK_OK(flow_env_posix_create((size_t) 256 << 20, &env));
+	for (uint64_t i = 0; i < 500; i++)
+	{
+		FlowCacheRef ref;
+
+		CHECK(flowi_cache_reserve(env, 1, 1, i, 10000, &ref));
+		memset((uint8_t *) ref.data, 1, 10000);
+		flowi_cache_publish(env, &ref);
+		flowi_cache_unpin(env, &ref);
+	}
+	CHECK(resident() - before < (size_t) 40 << 20);
+	flow_env_posix_free(env);
+	check_passed("memory of a large region");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -286,6 +325,7 @@ main(int argc, char **argv)
 	check_seed(argc, argv);
 	CHECK(mkdtemp(dir) != NULL);
 	test_status();
+	test_large_region();
 	CHECK_OK(flow_env_posix_create(4u << 20, &env));
 	test_files(env);
 	test_faults(env);
