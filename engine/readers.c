@@ -24,7 +24,7 @@ struct FlowReaderCache
 	uint64_t space; /* of the block cache */
 	uint32_t capacity;
 	uint32_t count;
-	FlowCodec codec; /* of all its readers */
+	FlowSstShared shared; /* of all its readers */
 	FlowReader *newest, *oldest;
 	FlowReader *bucket[BUCKETS];
 };
@@ -90,7 +90,7 @@ flowi_readers_create(FlowEnv *env, const char *dir, uint64_t space,
 		return flowi_fail(FLOW_NOMEM, "out of memory");
 	*cache = (FlowReaderCache){
 		.env = env, .dir = dir, .space = space, .capacity = capacity};
-	flowi_codec_init(&cache->codec, env);
+	flowi_codec_init(&cache->shared.codec, env);
 	return FLOW_OK;
 }
 
@@ -101,7 +101,7 @@ flowi_readers_free(FlowReaderCache *cache)
 		return;
 	shrink(cache, 0);
 	FLOW_ASSERT(cache->count == 0);
-	flowi_codec_free(&cache->codec);
+	flowi_codec_free(&cache->shared.codec);
 	cache->env->free(cache->env, cache);
 }
 
@@ -127,7 +127,7 @@ open_reader(FlowReaderCache *cache, const FlowSst *sst, FlowReader **readerp)
 		env->free(env, r);
 		return st;
 	}
-	flowi_sst_share_codec(r->sst, &cache->codec);
+	flowi_sst_share(r->sst, &cache->shared);
 	r->chain = *bucket_of(cache, r->id);
 	*bucket_of(cache, r->id) = r;
 	lru_push(cache, r);

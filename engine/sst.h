@@ -123,9 +123,16 @@ extern FlowStatus flowi_sst_open(FlowEnv *env, const char *path, uint64_t space,
 								 uint64_t id, uint32_t store_id,
 								 FlowSstReader **rp) FLOW_MUST_CHECK;
 extern void flowi_sst_close(FlowSstReader *r); /* NULL is fine */
-/* Decompress with that from now on, and not with a codec of its own: many
- * readers of one owner need no more than one.  It must outlive r. */
-extern void flowi_sst_share_codec(FlowSstReader *r, FlowCodec *codec);
+/* What many readers of one owner share.  Zeroed but for the codec; outlives
+ * them. */
+typedef struct FlowSstShared
+{
+	FlowCodec codec;	/* to decompress with */
+	size_t index_bytes; /* that they keep for lookups; bounded */
+} FlowSstShared;
+
+/* From now on that, and nothing of its own; right after open. */
+extern void flowi_sst_share(FlowSstReader *r, FlowSstShared *shared);
 extern const FlowSstInfo *flowi_sst_info(const FlowSstReader *r);
 
 /* The range tombstones, sorted by sequence, newest first; memory of the

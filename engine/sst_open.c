@@ -360,6 +360,7 @@ flowi_sst_open(FlowEnv *env, const char *path, uint64_t space, uint64_t id,
 	flowi_buf_init(&r->small_filters, env);
 	flowi_codec_init(&r->own_codec, env);
 	r->codec = &r->own_codec;
+	r->index_bytes = &r->own_index_bytes;
 	st = env->file_open(env, path, FLOW_O_READ, &r->file);
 	if (st == FLOW_NOTFOUND)
 		st = flowi_fail(FLOW_CORRUPT, "SSTable \"%s\" is missing", path);
@@ -397,10 +398,11 @@ flowi_sst_close(FlowSstReader *r)
 }
 
 void
-flowi_sst_share_codec(FlowSstReader *r, FlowCodec *codec)
+flowi_sst_share(FlowSstReader *r, FlowSstShared *shared)
 {
 	flowi_codec_free(&r->own_codec);
-	r->codec = codec;
+	r->codec = &shared->codec;
+	r->index_bytes = &shared->index_bytes;
 }
 
 const FlowSstInfo *

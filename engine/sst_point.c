@@ -19,8 +19,10 @@
  */
 #include "sst_reader.h"
 
-/* Of the index of all segments of a reader: some 16,000 blocks. */
-#define INDEX_BYTES ((size_t) 512 << 10)
+/* Of the indexes of all segments of all readers that share that: some 130,000
+ * blocks.  Of one segment, whose keys may be long. */
+#define INDEX_BYTES ((size_t) 4 << 20)
+#define SEGMENT_INDEX_BYTES ((size_t) 256 << 10)
 
 /* Of a block: entry, header, columns of some 100 rows. */
 #define FETCH_LINES 12u
@@ -38,6 +40,8 @@ typedef struct PointBlock
 
 _Static_assert(FLOW_MAX_KEY <= UINT16_MAX, "key_bytes is 16 bits wide");
 _Static_assert(sizeof(PointBlock) == 32, "two blocks to a cache line");
+_Static_assert(SEGMENT_INDEX_BYTES / sizeof(PointBlock) <= UINT16_MAX,
+			   "rest is 16 bits wide");
 
 /* In one piece of memory, in this order. */
 struct FlowSegmentIndex
@@ -120,22 +124,35 @@ measure_rests(const FlowSegment *seg, const FlowPiece *leaf, uint32_t skip,
 	return true;
 }
 
+static size_t
+index_bytes(uint32_t nblocks, const Rests *rests)
+{
+	return sizeof(struct FlowSegmentIndex) + sizeof(PointBlock) - 1 +
+		   nblocks * sizeof(PointBlock) + rests->n * sizeof(uint32_t) +
+		   rests->bytes;
+}
+
+static bool
+have_room(const FlowSstReader *r, size_t size)
+{
+	return *r->index_bytes <= INDEX_BYTES &&
+		   size <= INDEX_BYTES - *r->index_bytes;
+}
+
 /* NULL: there is no room or no memory for it. */
 static struct FlowSegmentIndex *
 alloc_index(FlowSstReader *r, const FlowSegment *seg, const Rests *rests)
 {
-	size_t blocks = seg->nblocks * sizeof(PointBlock);
-	size_t size = sizeof(struct FlowSegmentIndex) + sizeof(PointBlock) - 1 +
-				  blocks + rests->n * sizeof(uint32_t) + rests->bytes;
+	size_t size = index_bytes(seg->nblocks, rests);
 	struct FlowSegmentIndex *x;
 	uintptr_t at;
 
-	if (size > INDEX_BYTES - r->index_bytes || rests->n > UINT16_MAX)
+	if (!have_room(r, size))
 		return NULL;
 	x = r->env->alloc(r->env, size);
 	if (x == NULL)
 		return NULL;
-	r->index_bytes += size;
+	*r->index_bytes += size;
 	at = (uintptr_t) (x + 1) + sizeof(PointBlock) - 1;
 	x->block = (PointBlock *) (at - at % sizeof(PointBlock));
 	x->rest_at = (uint32_t *) (x->block + seg->nblocks);
@@ -178,34 +195,38 @@ fill_index(const FlowSegment *seg, const FlowPiece *leaf, uint32_t skip,
 	}
 }
 
-/* The segment has none from now on. */
 static void
-drop_index(FlowSstReader *r, FlowSegment *seg)
+free_index(FlowSstReader *r, FlowSegment *seg)
 {
 	if (seg->index != NULL)
-		r->index_bytes -= seg->index->bytes;
+		*r->index_bytes -= seg->index->bytes;
 	r->env->free(r->env, seg->index);
 	seg->index = NULL;
-	seg->decode = true;
 }
 
-/* Make the segment's index.  Without room for it, and when its leaf is
- * damaged, which the iterator will report, the segment has none. */
+/*
+ * Make the segment's index.  Without room or memory for it there is none this
+ * time, and there never is one that would be too large.  A leaf that cannot be
+ * read, or is damaged, is the lookup's error.
+ */
 static FlowStatus
 make_index(FlowSstReader *r, uint32_t s)
 {
 	FlowSegment *seg = &r->segs[s];
 	uint32_t skip = common_prefix(&seg->span);
 	FlowPiece leaf = {0};
-	Rests rests;
+	Rests rests = {0};
 
+	if (!have_room(r, index_bytes(seg->nblocks, &rests)))
+		return FLOW_OK;
 	FLOW_TRY(flowi_leaf_load(r, s, true, &leaf));
-	if (measure_rests(seg, &leaf, skip, &rests))
+	if (!measure_rests(seg, &leaf, skip, &rests) ||
+		index_bytes(seg->nblocks, &rests) > SEGMENT_INDEX_BYTES)
+		seg->decode = true;
+	else
 		seg->index = alloc_index(r, seg, &rests);
 	if (seg->index)
 		fill_index(seg, &leaf, skip, seg->index);
-	else
-		seg->decode = true;
 	flowi_piece_free(r, &leaf);
 	return FLOW_OK;
 }
@@ -214,7 +235,7 @@ void
 flowi_sst_free_points(FlowSstReader *r)
 {
 	for (uint32_t s = 0; r->segs && s < r->nsegs; s++)
-		r->env->free(r->env, r->segs[s].index);
+		free_index(r, &r->segs[s]);
 }
 
 /* Has the segment an index?  Once asked is not worth one. */
@@ -321,7 +342,10 @@ peek_block(FlowSstReader *r, FlowSegment *seg, uint32_t n, const FlowSeek *to,
 		flowi_cache_unpin(r->env, &point->ref);
 	/* it is of columns, as its neighbours are */
 	if (found == FLOW_PEEK_UNSURE)
-		drop_index(r, seg);
+	{
+		free_index(r, seg);
+		seg->decode = true;
+	}
 	return found;
 }
 

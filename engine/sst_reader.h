@@ -98,8 +98,9 @@ struct FlowSstReader
 	FlowPiece filter; /* the last one that was not in the cache */
 	uint32_t filter_seg;
 	FlowBuf small_filters; /* of few keys each: good ones, once asked */
-	size_t index_bytes;	   /* of all segments' index */
-	uint32_t asked_seg;	   /* where a key was that was asked for last, for the
+	size_t own_index_bytes;
+	size_t *index_bytes; /* of segments' indexes, of all that share them */
+	uint32_t asked_seg;	 /* where a key was that was asked for last, for the
 							* seek that follows; or FLOW_NO_SEGMENT */
 };
 

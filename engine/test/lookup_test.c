@@ -231,6 +231,55 @@ test_long_keys(void)
 	check_passed("long keys");
 }
 
+static FlowPeek
+ask(FlowSstReader *r, const FlowRec *rec)
+{
+	FlowSeek to = {.key = rec->key, .key_bytes = rec->key_bytes, .ts = rec->ts};
+	FlowSstIterOptions o = ssts_all(false);
+	FlowSstPoint point;
+	FlowPeek found;
+	bool may;
+
+	CHECK_OK(flowi_sst_may_contain(r, to.key, to.key_bytes, &o, &may));
+	CHECK(may);
+	CHECK_OK(flowi_sst_point(r, &to, false, &point, &found));
+	flowi_sst_point_end(r, &point);
+	return found;
+}
+
+/* Readers that share have so much room for indexes and no more.  Without it,
+ * or without memory, a lookup iterates, until there is some. */
+static void
+test_index_room(void)
+{
+	FlowSstShared shared = {.index_bytes = 4 << 20};
+	FlowSstReader *r;
+	Rows rows;
+
+	ssts_begin("lookup_test", 8 << 20);
+	ssts_make_series(&rows, 600, 100);
+	CHECK_OK(ssts_write(&rows, NULL, NULL));
+	CHECK_OK(ssts_open(&r));
+	flowi_codec_init(&shared.codec, env);
+	flowi_sst_share(r, &shared);
+	fill_cache(r);
+	for (int i = 0; i < 3; i++)
+		CHECK(ask(r, &rows.rec[10]) == FLOW_PEEK_UNSURE);
+	CHECK(shared.index_bytes == 4 << 20);
+	shared.index_bytes = 0;
+	flow_env_posix_fail(env, FLOW_POSIX_ALLOC, 1, 1, 0);
+	CHECK(ask(r, &rows.rec[10]) == FLOW_PEEK_UNSURE);
+	CHECK(shared.index_bytes == 0);
+	CHECK(ask(r, &rows.rec[10]) == FLOW_PEEK_ROW);
+	CHECK(shared.index_bytes > 0);
+	flowi_sst_close(r);
+	CHECK(shared.index_bytes == 0);
+	flowi_codec_free(&shared.codec);
+	rows_free(&rows);
+	ssts_end();
+	check_passed("room for indexes");
+}
+
 /* ----------------------------------------------------------------- stores */
 
 #define NKEYS 40
@@ -498,6 +547,7 @@ main(int argc, char **argv)
 	test_points(&rnd, 4 * rounds);
 	test_ends();
 	test_long_keys();
+	test_index_room();
 	test_stores(&rnd, rounds);
 	test_counts();
 	return 0;
