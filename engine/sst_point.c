@@ -238,7 +238,8 @@ flowi_sst_free_points(FlowSstReader *r)
 		free_index(r, &r->segs[s]);
 }
 
-/* Has the segment an index?  Once asked is not worth one. */
+/* Has the segment an index?  Once asked is not worth one, nor is a segment
+ * whose blocks are in no cache. */
 static FlowStatus
 have_index(FlowSstReader *r, uint32_t s, bool *havep)
 {
@@ -246,7 +247,8 @@ have_index(FlowSstReader *r, uint32_t s, bool *havep)
 	bool before = seg->asked;
 
 	seg->asked = true;
-	if (seg->index == NULL && before && !seg->decode)
+	if (seg->index == NULL && before && !seg->decode &&
+		flowi_region_cache(r->env) != NULL)
 		FLOW_TRY(make_index(r, s));
 	*havep = seg->index != NULL;
 	return FLOW_OK;
@@ -376,17 +378,15 @@ peek_before(FlowSstReader *r, uint32_t s, uint32_t n, const FlowSeek *to,
 	return FLOW_OK;
 }
 
-FlowStatus
-flowi_sst_point(FlowSstReader *r, const FlowSeek *to, bool last,
-				FlowSstPoint *point, FlowPeek *foundp)
+static FlowStatus
+find_point(FlowSstReader *r, const FlowSeek *to, bool last, FlowSstPoint *point,
+		   FlowPeek *foundp)
 {
 	FlowSeek at = *to;
 	FlowSegment *seg;
 	uint32_t s, n = 0;
 	bool have;
 
-	point->blocks = 0;
-	point->ref = (FlowCacheRef){0};
 	*foundp = FLOW_PEEK_UNSURE;
 	if (r->asked_seg < r->nsegs && r->segs[r->asked_seg].decode)
 		return FLOW_OK;
@@ -405,6 +405,19 @@ flowi_sst_point(FlowSstReader *r, const FlowSeek *to, bool last,
 	}
 	if (last && *foundp == FLOW_PEEK_NONE)
 		FLOW_TRY(peek_before(r, s, n, &at, point, foundp));
+	return FLOW_OK;
+}
+
+FlowStatus
+flowi_sst_point(FlowSstReader *r, const FlowSeek *to, bool last,
+				FlowSstPoint *point, FlowPeek *foundp)
+{
+	point->blocks = 0;
+	point->ref = (FlowCacheRef){0};
+	FLOW_TRY(find_point(r, to, last, point, foundp));
+	/* no seek follows that it would be for */
+	if (*foundp != FLOW_PEEK_UNSURE)
+		r->asked_seg = FLOW_NO_SEGMENT;
 	return FLOW_OK;
 }
 

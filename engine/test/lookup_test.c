@@ -6,6 +6,7 @@
  *	 lookup_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
+#include "../sst_reader.h"
 #include "dbtest.h"
 #include "ssts.h"
 
@@ -48,6 +49,8 @@ check_point(FlowSstReader *r, const Rows *rows, const FlowSeek *to, bool last,
 		return;
 	CHECK_OK(flowi_sst_point(r, to, last, &point, &got));
 	found[got]++;
+	/* a later seek, for another key, must not begin there */
+	CHECK(got == FLOW_PEEK_UNSURE || r->asked_seg == FLOW_NO_SEGMENT);
 	if (got == FLOW_PEEK_ROW)
 	{
 		CHECK(row < rows->n && point.rec.txn == NULL);
@@ -253,6 +256,7 @@ static void
 test_index_room(void)
 {
 	FlowSstShared shared = {.index_bytes = 4 << 20};
+	FlowRegion *region;
 	FlowSstReader *r;
 	Rows rows;
 
@@ -267,6 +271,11 @@ test_index_room(void)
 		CHECK(ask(r, &rows.rec[10]) == FLOW_PEEK_UNSURE);
 	CHECK(shared.index_bytes == 4 << 20);
 	shared.index_bytes = 0;
+	region = env->region;
+	env->region = NULL; /* no block cache */
+	CHECK(ask(r, &rows.rec[10]) == FLOW_PEEK_UNSURE);
+	CHECK(shared.index_bytes == 0);
+	env->region = region;
 	flow_env_posix_fail(env, FLOW_POSIX_ALLOC, 1, 1, 0);
 	CHECK(ask(r, &rows.rec[10]) == FLOW_PEEK_UNSURE);
 	CHECK(shared.index_bytes == 0);
