@@ -120,10 +120,11 @@ look_up(Lookup *l)
 	return l->unsure ? FLOW_OK : flowi_lookup_emit(l);
 }
 
-/* The row by a scan. */
+/* The row by a scan, within the call that has begun. */
 static FlowStatus
 scan_back(FlowDb *db, const FlowScanSpec *spec, const void *key,
-		  size_t key_bytes, FlowScan **scanp, const FlowVector **vecp)
+		  size_t key_bytes, int64_t began, FlowScan **scanp,
+		  const FlowVector **vecp)
 {
 	FlowScanSpec latest = *spec;
 	FlowScan *s;
@@ -135,7 +136,7 @@ scan_back(FlowDb *db, const FlowScanSpec *spec, const void *key,
 	latest.reverse = true;
 	latest.limit = 1;
 	FLOW_TRY(flowi_scan_create(db, &latest, &s));
-	st = flow_scan_next(s, 1, vecp);
+	st = flowi_scan_next_begun(s, 1, began, vecp);
 	if (st != FLOW_OK)
 	{
 		flow_scan_close(s);
@@ -149,7 +150,7 @@ FlowStatus
 flow_get_latest(FlowDb *db, const FlowScanSpec *spec, const void *key,
 				size_t key_bytes, FlowScan **scanp, const FlowVector **vecp)
 {
-	int64_t began;
+	int64_t began = flowi_scan_begin_call(db);
 	Lookup l;
 	FlowStatus st;
 
@@ -157,8 +158,7 @@ flow_get_latest(FlowDb *db, const FlowScanSpec *spec, const void *key,
 	*vecp = NULL;
 	if (key_bytes > FLOW_MAX_KEY || spec->own || spec->nfilters > 0 ||
 		spec->no_fill_cache || spec->no_verify)
-		return scan_back(db, spec, key, key_bytes, scanp, vecp);
-	began = flowi_scan_begin_call(db);
+		return scan_back(db, spec, key, key_bytes, began, scanp, vecp);
 	FLOW_TRY(flowi_lookup_begin(db, spec, key, key_bytes, &l));
 	l.last = true;
 	st = look_up(&l);
@@ -173,6 +173,7 @@ flow_get_latest(FlowDb *db, const FlowScanSpec *spec, const void *key,
 	if (!l.unsure)
 		flowi_scan_end_call(db, began, 0);
 	flow_scan_close(l.s);
-	return st != FLOW_OK ? st
-						 : scan_back(db, spec, key, key_bytes, scanp, vecp);
+	if (st != FLOW_OK)
+		return st;
+	return scan_back(db, spec, key, key_bytes, began, scanp, vecp);
 }

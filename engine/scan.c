@@ -435,9 +435,6 @@ flowi_scan_end_call(FlowDb *db, int64_t began, uint64_t rows)
 FlowStatus
 flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
 {
-	int64_t began;
-	FlowStatus st;
-
 	*vecp = NULL;
 	if (s->db == NULL)
 		return flowi_fail(FLOW_INVALID, "the database was closed");
@@ -446,8 +443,15 @@ flow_scan_next(FlowScan *s, uint32_t want, const FlowVector **vecp)
 	reset_rows(s);
 	if (s->ended)
 		return FLOW_END;
-	began = flowi_scan_begin_call(s->db);
-	st = fill(s, rows_wanted(s, want));
+	return flowi_scan_next_begun(s, want, flowi_scan_begin_call(s->db), vecp);
+}
+
+FlowStatus
+flowi_scan_next_begun(FlowScan *s, uint32_t want, int64_t began,
+					  const FlowVector **vecp)
+{
+	FlowStatus st = fill(s, rows_wanted(s, want));
+
 	flowi_source_end(s);
 	flowi_scan_end_call(s->db, began, s->vec.nrows + s->vec.span_rows);
 	s->stats.blocks_read = s->sst_stats.blocks_read;

@@ -142,6 +142,11 @@ extern bool flowi_scan_dead(const FlowScan *s, const FlowRec *rec);
 /* Around a call: counts the rows it returned, and its time now and then. */
 extern int64_t flowi_scan_begin_call(FlowDb *db);
 extern void flowi_scan_end_call(FlowDb *db, int64_t began, uint64_t rows);
+/* flow_scan_next for a call that has begun: what comes behind the checks, of a
+ * scan that has not ended and has no rows yet.  *vecp is NULL. */
+extern FlowStatus
+flowi_scan_next_begun(FlowScan *s, uint32_t want, int64_t began,
+					  const FlowVector **vecp) FLOW_MUST_CHECK;
 /* Is the key behind the bound that the scan runs towards? */
 extern bool flowi_scan_behind(const FlowScan *s, const uint8_t *key,
 							  uint32_t key_bytes);

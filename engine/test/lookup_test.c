@@ -6,6 +6,7 @@
  *	 lookup_test [seed [rounds]]
  *-------------------------------------------------------------------------
  */
+#include "../db.h"
 #include "../sst_reader.h"
 #include "dbtest.h"
 #include "ssts.h"
@@ -417,6 +418,7 @@ look_up(CheckRandom *rnd, FlowScanSpec spec)
 	const char *key = keys[check_below(rnd, NKEYS)];
 	int64_t ts = (int64_t) check_below(rnd, NTS);
 	const FlowVector *vec;
+	uint32_t queries = t.db->queries;
 	FlowScan *got;
 	FlowStatus st;
 
@@ -431,6 +433,7 @@ look_up(CheckRandom *rnd, FlowScanSpec spec)
 		spec.reverse = true;
 		spec.limit = 1;
 	}
+	CHECK(t.db->queries == queries + 1);
 	flow_spec_key_range(&spec, key, strlen(key), key, strlen(key));
 	check_same(st, got, vec, &spec);
 }
