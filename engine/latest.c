@@ -53,15 +53,18 @@ worth_opening(const Lookup *l, const FlowSstInfo *info)
 	return flowi_lookup_has_key(l, info);
 }
 
-/* The one that goes on longest, among n from number first on: who begins with
- * it needs to open few others. */
+/* Of those that may have the key, among n from number first on, the one that
+ * goes on longest: who begins with it needs to open few others.  first + n:
+ * there is none. */
 static uint32_t
 find_youngest(const Lookup *l, const FlowVersion *v, uint32_t first, uint32_t n)
 {
-	uint32_t best = first + n - 1;
+	uint32_t end = first + n;
+	uint32_t best = end;
 
-	for (uint32_t i = best; i-- > first;)
-		if (v->sst[i]->info.ts_max > v->sst[best]->info.ts_max &&
+	for (uint32_t i = end; i-- > first;)
+		if ((best == end ||
+			 v->sst[i]->info.ts_max > v->sst[best]->info.ts_max) &&
 			flowi_lookup_has_key(l, &v->sst[i]->info))
 			best = i;
 	return best;
@@ -83,10 +86,9 @@ look_into_ssts(Lookup *l)
 	uint32_t first, youngest;
 	uint32_t n = flowi_version_store(v, l->s->spec.store_id, &first);
 
-	if (n == 0)
-		return FLOW_OK;
 	youngest = find_youngest(l, v, first, n);
-	FLOW_TRY(look_into_sst(l, v->sst[youngest]));
+	if (youngest < first + n)
+		FLOW_TRY(look_into_sst(l, v->sst[youngest]));
 	for (uint32_t i = first + n; i-- > first && !l->unsure;)
 		if (i != youngest)
 			FLOW_TRY(look_into_sst(l, v->sst[i]));

@@ -550,6 +550,38 @@ test_counts(void)
 	check_passed("lookups are counted, and pin nothing");
 }
 
+/* Of the files that may have the key the one that goes on longest is enough,
+ * whatever the newest file of the store has. */
+static void
+test_youngest(void)
+{
+	FlowScanSpec spec = {.now = INT64_MIN};
+	const FlowVector *vec;
+	FlowScan *scan;
+
+	test_open(&t, 16 << 20, 4 << 20);
+	spec.store_id = store = test_store(&t, "s");
+	test_put(&t, store, "a", 100, "last");
+	CHECK_OK(flow_flush(t.db, NULL));
+	test_put(&t, store, "a", 10, "before");
+	CHECK_OK(flow_flush(t.db, NULL));
+	test_put(&t, store, "b", 1000, "other");
+	CHECK_OK(flow_flush(t.db, NULL));
+	for (int i = 0; i < 4; i++)
+	{
+		CHECK_OK(flow_get_latest(t.db, &spec, "a", 1, &scan, &vec));
+		CHECK(vec->nrows == 1 && vec->ts[0] == 100);
+		if (i == 3)
+			CHECK(flow_scan_stats(scan)->ssts_read == 1 &&
+				  flow_scan_stats(scan)->ssts_skipped == 2);
+		flow_scan_close(scan);
+	}
+	CHECK_STATUS(flow_get_latest(t.db, &spec, "c", 1, &scan, &vec),
+				 FLOW_NOTFOUND);
+	test_close(&t);
+	check_passed("latest begins with the right file");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -562,5 +594,6 @@ main(int argc, char **argv)
 	test_index_room();
 	test_stores(&rnd, rounds);
 	test_counts();
+	test_youngest();
 	return 0;
 }
