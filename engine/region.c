@@ -18,7 +18,13 @@
 #include "region_impl.h"
 
 #define META_MIN_PAGES 4u
-#define META_RESERVE 16u /* one page in so many is kept for the reserve */
+
+/* One page in so many is kept for the reserve; of few pages more of them, room
+ * for an SSTable's entry with keys of any length and what lies between. */
+#define META_RESERVE 16u
+#define META_RESERVE_SMALL 4u
+#define META_RESERVE_BYTES (4u * FLOW_MAX_KEY)
+
 #define CACHE_LINE 64u
 
 /* ----------------------------------------------------------------- init */
@@ -81,6 +87,16 @@ lay_out(uintptr_t start, size_t size, size_t write_bytes, size_t cache_bytes,
 	return true;
 }
 
+/* Pages for what gives memory back (I16). */
+static uint64_t
+reserve_pages(uint64_t npages)
+{
+	uint64_t least = META_RESERVE_BYTES / META_PAGE_BYTES + 1;
+
+	return FLOW_MAX(npages / META_RESERVE,
+					FLOW_MIN(npages / META_RESERVE_SMALL, least));
+}
+
 FlowStatus
 flow_region_init(FlowEnv *env, void *base, size_t size, size_t write_bytes,
 				 size_t cache_bytes, FlowRegion **regionp)
@@ -106,7 +122,7 @@ flow_region_init(FlowEnv *env, void *base, size_t size, size_t write_bytes,
 	region->pages = (MetaPage *) (p + (l.pages - start));
 	region->nchunks = (uint32_t) l.nchunks;
 	region->npages = (uint32_t) l.npages;
-	region->nusual = (uint32_t) (l.npages - l.npages / META_RESERVE);
+	region->nusual = (uint32_t) (l.npages - reserve_pages(l.npages));
 	for (unsigned cls = 0; cls < META_CLASSES; cls++)
 		region->partial[cls] = NO_PAGE;
 	env->lock_init(env, &region->lock, FLOW_RANK_REGION);

@@ -78,7 +78,9 @@ EXPLAIN (COSTS OFF) SELECT o.host, l.v FROM o, LATERAL (SELECT v FROM f WHERE f.
 -- A bound of the time alone leads into every key: for a few times, not for many.
 CREATE TABLE times AS SELECT '2024-01-01'::timestamptz + i * interval '100 s' AS ts FROM generate_series(0, 999) i;
 ANALYZE times;
-EXPLAIN (COSTS OFF) SELECT f.v FROM times JOIN f USING (ts) WHERE times.ts < '2024-01-01 00:05';
+-- (which side of = comes first is the server's choice)
+SELECT replace(explain, '($0 = f.ts)', '(f.ts = $0)') AS explain
+FROM explain($$SELECT f.v FROM times JOIN f USING (ts) WHERE times.ts < '2024-01-01 00:05'$$);
 EXPLAIN (COSTS OFF) SELECT f.v FROM times JOIN f USING (ts);
 -- The least and the greatest time are the ends of a scan.
 SELECT explain($$SELECT max(ts), min(ts) FROM f WHERE host = 'host_07'$$);

@@ -312,7 +312,7 @@ static void
 test_merge_full_metadata(void)
 {
 	TestDb t;
-	static char key[60000];
+	static char key[FLOW_MAX_KEY];
 	uint32_t s;
 	uint64_t total;
 	FlowStatus st;
