@@ -363,13 +363,19 @@ sub kill9_process
 }
 
 # kill9_tree(NODE): SIGKILL to the postmaster and everything below it.  A
-# stopped parent forks no child behind our back.
+# stopped parent forks no child behind our back; one that is being forked when
+# the signal comes would wait for dead ones' locks for ever.
 sub kill9_tree
 {
     my ($node) = @_;
     my $postmaster = postmaster_pid($node);
 
     kill('STOP', $postmaster);
+    wait_until(
+        sub {
+            slurp_or_empty("/proc/$postmaster/stat") !~ /^\d+ \(.*\) [^TZX] /s;
+        },
+        'the postmaster to stand still');
     my @pids = ($postmaster, children_of($postmaster));
     kill('KILL', @pids);
     wait_gone(@pids);
