@@ -20,7 +20,8 @@
 #define META_MIN_PAGES 4u
 
 /* One page in so many is kept for the reserve; of few pages more of them, room
- * for an SSTable's entry with keys of any length and what lies between. */
+ * for an SSTable's entry with keys of any length and what lies between, unless
+ * they are fewer than 100. */
 #define META_RESERVE 16u
 #define META_RESERVE_SMALL 4u
 #define META_RESERVE_BYTES (4u * FLOW_MAX_KEY)

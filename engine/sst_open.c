@@ -400,6 +400,7 @@ flowi_sst_close(FlowSstReader *r)
 void
 flowi_sst_share(FlowSstReader *r, FlowSstShared *shared)
 {
+	FLOW_ASSERT(r->own_index_bytes == 0);
 	flowi_codec_free(&r->own_codec);
 	r->codec = &shared->codec;
 	r->index_bytes = &shared->index_bytes;

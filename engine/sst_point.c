@@ -216,19 +216,24 @@ make_index(FlowSstReader *r, uint32_t s)
 	uint32_t skip = common_prefix(&seg->span);
 	FlowPiece leaf = {0};
 	Rests rests = {0};
+	size_t need = index_bytes(seg->nblocks, &rests); /* or more */
+	FlowStatus st;
 
-	if (!have_room(r, index_bytes(seg->nblocks, &rests)))
+	if (!have_room(r, FLOW_MAX(need, seg->index_need)))
 		return FLOW_OK;
-	FLOW_TRY(flowi_leaf_load(r, s, true, &leaf));
-	if (!measure_rests(seg, &leaf, skip, &rests) ||
-		index_bytes(seg->nblocks, &rests) > SEGMENT_INDEX_BYTES)
-		seg->decode = true;
-	else
+	st = flowi_leaf_load(r, s, true, &leaf);
+	if (st == FLOW_OK)
+	{
+		seg->decode = !measure_rests(seg, &leaf, skip, &rests);
+		seg->index_need = index_bytes(seg->nblocks, &rests);
+		seg->decode |= seg->index_need > SEGMENT_INDEX_BYTES;
+	}
+	if (st == FLOW_OK && !seg->decode)
 		seg->index = alloc_index(r, seg, &rests);
 	if (seg->index)
 		fill_index(seg, &leaf, skip, seg->index);
 	flowi_piece_free(r, &leaf);
-	return FLOW_OK;
+	return st;
 }
 
 void

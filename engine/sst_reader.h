@@ -38,9 +38,10 @@ typedef struct FlowSegment
 	bool leaf_checked; /* this reader has seen all of its leaf: from then on
 						* the checksum tells that it is the same */
 	struct FlowSegmentIndex *index; /* sst_point.c; or NULL */
-	bool asked;						/* for a point: the next one makes index */
-	bool decode;	/* its blocks cannot be searched undecoded */
-	uint32_t small; /* where in small_filters its filter begins, + 1; 0:
+	size_t index_need; /* its bytes, once they were measured; or 0 */
+	bool asked;		   /* for a point: the next one makes index */
+	bool decode;	   /* its blocks cannot be searched undecoded */
+	uint32_t small;	   /* where in small_filters its filter begins, + 1; 0:
 						* it is not there */
 } FlowSegment;
 
