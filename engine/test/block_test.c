@@ -175,26 +175,6 @@ check_find(const FlowBlock *b, const Rows *rows, CheckRandom *r)
 	}
 }
 
-/* The row at which a search for one version has to arrive; n: there is none. */
-static uint32_t
-find_one(const Rows *rows, const FlowSeek *to, bool last)
-{
-	uint32_t found = rows->n;
-
-	for (uint32_t i = 0; i < rows->n; i++)
-	{
-		const FlowRec *rec = &rows->rec[i];
-
-		if (flowi_key_cmp(rec->key, rec->key_bytes, to->key, to->key_bytes) !=
-				0 ||
-			(!last && rec->ts != to->ts))
-			continue;
-		if (found == rows->n || !rows_same_identity(&rows->rec[found], rec))
-			found = i;
-	}
-	return found;
-}
-
 static void
 check_peek(const uint8_t *raw, size_t raw_bytes, const Rows *rows,
 		   CheckRandom *r)
@@ -208,7 +188,7 @@ check_peek(const uint8_t *raw, size_t raw_bytes, const Rows *rows,
 		FlowPeek found;
 
 		rows_random_seek(rows, r, &to);
-		row = find_one(rows, &to, last);
+		row = rows_find_one(rows, &to, last);
 		found = flowi_block_peek(raw, raw_bytes, &to, last, &rec);
 		if (raw[0] != FLOW_BLOCK_ROWS)
 			CHECK(found == FLOW_PEEK_UNSURE);

@@ -13,33 +13,13 @@
 
 /* --------------------------------------------------------------- SSTables */
 
-/* The number of the version that is looked for; n: there is none. */
-static uint32_t
-find_one(const Rows *rows, const FlowSeek *to, bool last)
-{
-	uint32_t found = rows->n;
-
-	for (uint32_t i = 0; i < rows->n; i++)
-	{
-		const FlowRec *rec = &rows->rec[i];
-
-		if (flowi_key_cmp(rec->key, rec->key_bytes, to->key, to->key_bytes) !=
-				0 ||
-			(!last && rec->ts != to->ts))
-			continue;
-		if (found == rows->n || !rows_same_identity(&rows->rec[found], rec))
-			found = i;
-	}
-	return found;
-}
-
 /* Is what the file tells right?  Counts what it tells into found. */
 static void
 check_point(FlowSstReader *r, const Rows *rows, const FlowSeek *to, bool last,
 			uint64_t found[3])
 {
 	FlowSstIterOptions o = ssts_all(false);
-	uint32_t row = find_one(rows, to, last);
+	uint32_t row = rows_find_one(rows, to, last);
 	FlowSstPoint point;
 	FlowPeek got;
 	bool may;

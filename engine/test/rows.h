@@ -391,4 +391,24 @@ rows_random_seek(const Rows *rows, CheckRandom *r, FlowSeek *to)
 	}
 }
 
+/* The row at which a search for one version has to arrive; n: there is none. */
+static inline uint32_t
+rows_find_one(const Rows *rows, const FlowSeek *to, bool last)
+{
+	uint32_t found = rows->n;
+
+	for (uint32_t i = 0; i < rows->n; i++)
+	{
+		const FlowRec *rec = &rows->rec[i];
+
+		if (flowi_key_cmp(rec->key, rec->key_bytes, to->key, to->key_bytes) !=
+				0 ||
+			(!last && rec->ts != to->ts))
+			continue;
+		if (found == rows->n || !rows_same_identity(&rows->rec[found], rec))
+			found = i;
+	}
+	return found;
+}
+
 #endif /* FLOW_TEST_ROWS_H */
